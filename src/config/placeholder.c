@@ -1,0 +1,1 @@
+typedef int jarvis_config_placeholder; /* until the layer has its first file */

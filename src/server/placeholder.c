@@ -1,0 +1,1 @@
+typedef int jarvis_server_placeholder; /* until the layer has its first file */
