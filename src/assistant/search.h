@@ -1,0 +1,56 @@
+/* search.h - finding passages: EMBED the question, RETRIEVE by words and by meaning, fuse, RERANK.
+ *
+ * Owner:   results live in the request's arena. Threads: any; a request is one thread's.
+ * Fails:   ERR_NOT_FOUND for an unknown store. Without an embedder or reranker it does with what there is and says
+ *          so in the result (`notice`), category DEGRADED.
+ */
+#ifndef JARVIS_ASSISTANT_SEARCH_H
+#define JARVIS_ASSISTANT_SEARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "assistant/runtime.h"
+
+/* The name of the store that is used when none is named; it always exists. */
+#define STORE_DEFAULT "default"
+
+struct search_request {
+    const char *query;         /* UTF-8, not empty */
+    const char *const *stores; /* names or ids; none: the default store */
+    size_t store_count;
+    size_t top_k;      /* 0: as configured */
+    double alpha;      /* 0..1; negative: as configured */
+    int rerank;        /* 1 yes, 0 no, -1 as configured */
+};
+
+struct search_hit {
+    const char *document_id; /* "file-…" */
+    const char *store_id;
+    const char *path;        /* as ingested: absolute path, or the name of an uploaded file */
+    const char *title;
+    size_t offset; /* bytes in the file as ingested … */
+    size_t length; /* … of the passage */
+    size_t line_start; /* 1-based, inclusive */
+    size_t line_end;
+    const char *text; /* the passage, verified against the stored document */
+    double score;     /* fused or, when reranked, by the rerank model */
+    double fused;
+    double sparse; /* BM25; 0 when no word is shared */
+    double dense;  /* cosine -1..1; 0 without an embedder */
+    bool reranked;
+    int lang; /* enum lang of the passage's document */
+};
+
+struct search_result {
+    struct search_hit *hits; /* best first */
+    size_t count;
+    bool used_embedder;
+    bool reranked;
+    const char *notice; /* "" or what was missing, in the request's language */
+};
+
+bool search_run(struct runtime *runtime, struct request *request, const struct search_request *search,
+                struct search_result *ret, struct err *err);
+
+#endif

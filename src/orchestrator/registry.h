@@ -1,0 +1,154 @@
+/* registry.h - the models: which are known, which are loaded, and the use of them.
+ *
+ * Purpose: every use of a model goes through a lease: registry_acquire() finds the model, loads it if it is cold
+ *   (several requests for a cold model share one load), makes room by ending idle ones (least recently used
+ *   first, never one with a lease), and counts the use. Each loaded model is one worker process; a spare worker
+ *   is always kept ready. A worker that dies costs its requests ERR_WORKER_DIED; the next acquire loads anew.
+ * Owner:   the registry owns its workers; a lease belongs to who acquired it and must be released. Results are
+ *   written into the caller's arena.
+ * Threads: all functions may be called from any thread; one mutex guards the table and is never held while a
+ *   worker is waited for. A lease is used by one thread at a time (a stream by one thread too).
+ * Fails:   ERR_MODEL_NOT_FOUND, ERR_MODEL_INVALID, ERR_MODEL_TOO_LARGE (can never fit),
+ *          ERR_OUT_OF_MEMORY_BUDGET (does not fit now), ERR_WORKER_DIED, ERR_TIMEOUT, ERR_CANCELLED.
+ */
+#ifndef JARVIS_ORCHESTRATOR_REGISTRY_H
+#define JARVIS_ORCHESTRATOR_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/thread.h"
+#include "config/config.h"
+#include "ipc/protocol.h"
+#include "observe/log.h"
+
+struct registry;
+struct lease;
+
+struct registry_options {
+    const char *program;     /* path of the jarvis binary, started as `PROGRAM worker` with the socket as fd 3 */
+    const char *models_dir;  /* where relative model paths begin */
+    const struct config *config; /* read while opening: models, memory.*, worker.* */
+    struct log *log;
+    bool keep_spare;         /* false in tests that count processes */
+};
+
+bool registry_open(const struct registry_options *options, struct registry **ret, struct err *err);
+
+/* Ends all workers: asks first, kills after a second. No lease may be out. */
+void registry_close(struct registry *registry);
+
+/* Makes a model known (or replaces an entry of that name that is not loaded). The entry is copied. */
+bool registry_add(struct registry *registry, const struct model_entry *entry, struct err *err);
+bool registry_remove(struct registry *registry, const char *name, struct err *err);
+
+/* Name of the first model of a role in the configuration's order, copied to out[0..size). false: none. */
+bool registry_default(struct registry *registry, enum model_role role, char *out, size_t size);
+
+/* --- leases --- */
+
+/* How a caller waits: `cancel` may be NULL. */
+struct wait {
+    struct cancel *cancel;
+    deadline until;
+};
+
+/* Called while a load goes on, from the thread that waits in registry_acquire(). */
+typedef void registry_progress(void *user, const char *model, float fraction, uint64_t bytes_total);
+
+/* `name` must be a known model of that role. `progress` may be NULL. */
+bool registry_acquire(struct registry *registry, const char *name, enum model_role role, const struct wait *wait,
+                      registry_progress *progress, void *user, struct lease **ret, struct err *err);
+void lease_release(struct lease *lease); /* NULL is fine */
+
+/* What the model said when it was loaded; valid as long as the lease. */
+const struct msg_loaded *lease_model(const struct lease *lease);
+const struct model_entry *lease_entry(const struct lease *lease);
+
+/* BLAKE3 of the model file (computed once a load, in the background of it): the key of stored embeddings. */
+const struct hash *lease_model_hash(const struct lease *lease);
+
+/* L2-normalised vectors, in the order of the texts; any count (sent in parts). `prefix` is put before each. */
+bool lease_embed(struct lease *lease, const char *prefix, const char *const *texts, size_t count,
+                 const struct wait *wait, struct arena *arena, struct msg_vectors *ret, struct err *err);
+
+/* Tokens of each text. */
+bool lease_count(struct lease *lease, const char *const *texts, size_t count, const struct wait *wait,
+                 struct arena *arena, struct msg_counts *ret, struct err *err);
+
+bool lease_rerank(struct lease *lease, const char *query, const char *const *documents, size_t count,
+                  const struct wait *wait, struct arena *arena, struct msg_scores *ret, struct err *err);
+
+/* Generation is pulled: start, then next until `done`, then end. */
+struct generation;
+
+struct generation_event {
+    bool done;
+    const char *text;     /* !done: new text, valid until the next call */
+    struct msg_done last; /* done */
+};
+
+bool lease_generate(struct lease *lease, const struct msg_generate *request, const struct wait *wait,
+                    struct generation **ret, struct err *err);
+
+/* Waits for the next event. After an error or `done` only generation_end() may be called. */
+bool generation_next(struct generation *generation, struct generation_event *ret, struct err *err);
+
+/* Cancels what is not done. NULL is fine. Must be called before the lease is released. */
+void generation_end(struct generation *generation);
+
+/* --- documents and files, done by a sandboxed worker without a model --- */
+
+/* Extracts text; a worker that dies of a document costs ERR_DOCUMENT. */
+bool registry_parse(struct registry *registry, const struct msg_parse *request, const struct wait *wait,
+                    struct arena *arena, struct msg_parsed *ret, struct err *err);
+
+/* What a GGUF file says of itself, read by a worker that is ended afterwards. ERR_MODEL_INVALID. */
+bool registry_inspect(struct registry *registry, const char *path, const struct wait *wait, struct arena *arena,
+                      struct msg_inspected *ret, struct err *err);
+
+/* The sandbox of a parser worker, tried from inside (for `jarvis doctor`). */
+bool registry_probe(struct registry *registry, const struct wait *wait, struct msg_probed *ret, struct err *err);
+
+/* --- state --- */
+
+enum model_state { MODEL_COLD, MODEL_LOADING, MODEL_READY, MODEL_FAILED };
+const char *model_state_name(enum model_state state); /* "cold" "loading" "ready" "failed" */
+
+struct model_status {
+    char name[128];
+    char path[512];
+    enum model_role role;
+    enum model_state state;
+    float progress;          /* while loading */
+    pid_t pid;               /* 0 when not loaded */
+    uint64_t file_bytes;     /* 0 when the file is missing */
+    uint64_t predicted_bytes;
+    uint64_t resident_bytes; /* measured; 0 when not loaded */
+    uint32_t context_length;
+    uint32_t dimensions;
+    uint32_t in_flight;      /* leases out */
+    uint64_t uses;
+    int64_t last_use_us;     /* wall clock; 0 for never */
+    char why[256];           /* English: last decision or failure */
+};
+
+/* Fills up to `max` rows and returns how many models there are. Never loads or keeps a model. */
+size_t registry_status(struct registry *registry, struct model_status *rows, size_t max);
+
+struct registry_memory {
+    uint64_t limit_bytes;
+    uint64_t used_bytes;
+};
+void registry_memory(struct registry *registry, struct registry_memory *ret);
+
+/* Ends an idle model's worker; ERR_BUSY when it has leases. */
+bool registry_unload(struct registry *registry, const char *name, struct err *err);
+
+#endif
