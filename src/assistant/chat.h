@@ -23,7 +23,8 @@
 #define CHAT_MODEL_JARVIS "jarvis"
 
 struct chat_request {
-    const char *model; /* NULL or "jarvis": documents and the default chat model; else a model's name */
+    const char
+        *model; /* NULL or "jarvis": documents and the default chat model; else a model's name */
     const struct msg_chat_message *messages;
     size_t message_count;
     const char *prompt; /* raw completion when message_count is 0 */
@@ -46,10 +47,10 @@ struct chat_source {
 enum chat_category { CHAT_OK, CHAT_DEGRADED };
 
 struct chat_result {
-    const char *model;     /* that answered; "extractive" without one */
-    const char *text;      /* the whole answer */
+    const char *model; /* that answered; "extractive" without one */
+    const char *text;  /* the whole answer */
     enum chat_category category;
-    const char *notice;    /* "" or what is missing and what to do, in the reader's language */
+    const char *notice; /* "" or what is missing and what to do, in the reader's language */
     enum finish_reason finish;
     struct msg_done usage; /* token counts; zeros when extractive */
     struct chat_source *sources;

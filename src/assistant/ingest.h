@@ -37,8 +37,8 @@ struct ingest_summary {
     size_t removed;
     size_t skipped; /* not documents: binary files by ending, hidden files */
     size_t failed;
-    size_t passages;          /* written */
-    size_t embedded;          /* passages that got a new vector */
+    size_t passages;                 /* written */
+    size_t embedded;                 /* passages that got a new vector */
     struct ingest_failure *failures; /* the first INGEST_FAILURES_MAX */
     size_t failure_count;
     const char *notice; /* "" or e.g. that there is no embedder */
@@ -50,11 +50,13 @@ struct ingest_request {
     const char *const *paths; /* files and directories, absolute */
     size_t path_count;
     const char *store; /* name or id; created when absent; NULL: default */
-    void (*progress)(void *user, const struct ingest_progress *progress); /* may be NULL; on the calling thread */
+    void (*progress)(
+        void *user,
+        const struct ingest_progress *progress); /* may be NULL; on the calling thread */
     void *user;
 };
 
-bool ingest_run(struct runtime *runtime, struct request *request, const struct ingest_request *ingest,
-                struct ingest_summary *ret, struct err *err);
+bool ingest_run(struct runtime *runtime, struct request *request,
+                const struct ingest_request *ingest, struct ingest_summary *ret, struct err *err);
 
 #endif

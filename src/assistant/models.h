@@ -12,18 +12,20 @@
 #include "assistant/runtime.h"
 
 /* `model` NULL or "jarvis": the default embedder. ret_name: the model that did it. No prefix is added. */
-bool models_embed(struct runtime *runtime, struct request *request, const char *model, const char *const *texts,
-                  size_t count, struct msg_vectors *ret, const char **ret_name, struct err *err);
+bool models_embed(struct runtime *runtime, struct request *request, const char *model,
+                  const char *const *texts, size_t count, struct msg_vectors *ret,
+                  const char **ret_name, struct err *err);
 
 /* Scores in the documents' order. */
-bool models_rerank(struct runtime *runtime, struct request *request, const char *model, const char *query,
-                   const char *const *documents, size_t count, struct msg_scores *ret, const char **ret_name,
-                   struct err *err);
+bool models_rerank(struct runtime *runtime, struct request *request, const char *model,
+                   const char *query, const char *const *documents, size_t count,
+                   struct msg_scores *ret, const char **ret_name, struct err *err);
 
 /* Reads the GGUF in a worker, fills in what can be known (name from general.name or the file's, role, context),
  * writes it to jarvis.json and makes it known to the running service. `name` NULL or "": choose. `role` -1: guess. */
-bool models_add(struct runtime *runtime, struct request *request, const char *path, const char *name, int role,
-                struct model_entry *ret, struct err *err);
-bool models_remove(struct runtime *runtime, struct request *request, const char *name, struct err *err);
+bool models_add(struct runtime *runtime, struct request *request, const char *path,
+                const char *name, int role, struct model_entry *ret, struct err *err);
+bool models_remove(struct runtime *runtime, struct request *request, const char *name,
+                   struct err *err);
 
 #endif

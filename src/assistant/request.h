@@ -12,7 +12,8 @@
 #include "observe/trace.h"
 
 struct request {
-    struct arena *arena;   /* everything that a result points to; freed once, after the answer is sent */
+    struct arena
+        *arena; /* everything that a result points to; freed once, after the answer is sent */
     struct trace *trace;   /* spans of the steps; may be NULL */
     struct cancel *cancel; /* set when the client has left; may be NULL */
     deadline until;

@@ -19,18 +19,18 @@ struct search_request {
     const char *query;         /* UTF-8, not empty */
     const char *const *stores; /* names or ids; none: the default store */
     size_t store_count;
-    size_t top_k;      /* 0: as configured */
-    double alpha;      /* 0..1; negative: as configured */
-    int rerank;        /* 1 yes, 0 no, -1 as configured */
+    size_t top_k; /* 0: as configured */
+    double alpha; /* 0..1; negative: as configured */
+    int rerank;   /* 1 yes, 0 no, -1 as configured */
 };
 
 struct search_hit {
     const char *document_id; /* "file-…" */
     const char *store_id;
-    const char *path;        /* as ingested: absolute path, or the name of an uploaded file */
+    const char *path; /* as ingested: absolute path, or the name of an uploaded file */
     const char *title;
-    size_t offset; /* bytes in the file as ingested … */
-    size_t length; /* … of the passage */
+    size_t offset;     /* bytes in the file as ingested … */
+    size_t length;     /* … of the passage */
     size_t line_start; /* 1-based, inclusive */
     size_t line_end;
     const char *text; /* the passage, verified against the stored document */
@@ -50,7 +50,7 @@ struct search_result {
     const char *notice; /* "" or what was missing, in the request's language */
 };
 
-bool search_run(struct runtime *runtime, struct request *request, const struct search_request *search,
-                struct search_result *ret, struct err *err);
+bool search_run(struct runtime *runtime, struct request *request,
+                const struct search_request *search, struct search_result *ret, struct err *err);
 
 #endif

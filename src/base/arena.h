@@ -31,7 +31,8 @@ void *arena_array(struct arena *arena, size_t count, size_t size);
 /* Copies, NUL-terminated. */
 char *arena_copy(struct arena *arena, const char *text);
 char *arena_copy_n(struct arena *arena, const void *bytes, size_t length);
-char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+char *arena_printf(struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 bool arena_ok(const struct arena *arena);
 

@@ -12,8 +12,8 @@
 
 typedef int64_t deadline; /* nanoseconds of CLOCK_MONOTONIC */
 
-int64_t clock_now_ns(void);   /* CLOCK_MONOTONIC */
-int64_t clock_wall_us(void);  /* CLOCK_REALTIME, microseconds since 1970 */
+int64_t clock_now_ns(void);  /* CLOCK_MONOTONIC */
+int64_t clock_wall_us(void); /* CLOCK_REALTIME, microseconds since 1970 */
 double clock_ms_since(int64_t start_ns);
 
 deadline deadline_in_ms(int64_t milliseconds); /* saturates; negative counts as now */

@@ -6,7 +6,8 @@
 
 #include "base/utf8.h"
 
-#define ERR_ROW(symbol, name, category, status, type, exit_code) {name, category, status, type, exit_code},
+#define ERR_ROW(symbol, name, category, status, type, exit_code) \
+    {name, category, status, type, exit_code},
 static const struct err_info err_table[ERR_CODE_COUNT] = {ERR_TABLE(ERR_ROW)};
 #undef ERR_ROW
 
@@ -90,11 +91,13 @@ bool err_no_memory(struct err *err)
     return err_set(err, ERR_NO_MEMORY, "out of memory; close other programs or unload a model");
 }
 
-void err_restore(struct err *err, uint32_t code, const char *english, const char *spanish, const char *param,
-                 uint32_t retry_after_ms)
+void err_restore(struct err *err, uint32_t code, const char *english, const char *spanish,
+                 const char *param, uint32_t retry_after_ms)
 {
-    enum err_code known = code > ERR_NONE && code < ERR_CODE_COUNT ? (enum err_code)code : ERR_INTERNAL;
-    *err = (struct err){.code = known, .category = err_info(known)->category, .retry_after_ms = retry_after_ms};
+    enum err_code known =
+        code > ERR_NONE && code < ERR_CODE_COUNT ? (enum err_code)code : ERR_INTERNAL;
+    *err = (struct err){
+        .code = known, .category = err_info(known)->category, .retry_after_ms = retry_after_ms};
     snprintf(err->message[LANG_EN], ERR_MESSAGE_MAX, "%s", english);
     snprintf(err->message[LANG_ES], ERR_MESSAGE_MAX, "%s", spanish);
     snprintf(err->param, sizeof(err->param), "%s", param);
@@ -107,5 +110,6 @@ void err_clear(struct err *err)
 
 const char *err_message(const struct err *err, enum lang lang)
 {
-    return lang == LANG_ES && err->message[LANG_ES][0] ? err->message[LANG_ES] : err->message[LANG_EN];
+    return lang == LANG_ES && err->message[LANG_ES][0] ? err->message[LANG_ES]
+                                                       : err->message[LANG_EN];
 }

@@ -33,37 +33,38 @@ enum err_category {
 };
 
 /* ERR_TABLE: symbol, stable name (in JSON as "code"), category, HTTP status, OpenAI error type, CLI exit code. */
-#define ERR_TABLE(X)                                                                                         \
-    X(ERR_NONE, "none", ERR_PERMANENT, 200, "none", 0)                                                       \
-    X(ERR_INVALID_REQUEST, "invalid_request", ERR_PERMANENT, 400, "invalid_request_error", 2)                \
-    X(ERR_INVALID_JSON, "invalid_json", ERR_PERMANENT, 400, "invalid_request_error", 2)                      \
-    X(ERR_UNAUTHORIZED, "unauthorized", ERR_PERMANENT, 401, "authentication_error", 2)                       \
-    X(ERR_FORBIDDEN, "forbidden", ERR_PERMANENT, 403, "permission_error", 2)                                 \
-    X(ERR_NOT_FOUND, "not_found", ERR_PERMANENT, 404, "invalid_request_error", 3)                            \
-    X(ERR_MODEL_NOT_FOUND, "model_not_found", ERR_PERMANENT, 404, "invalid_request_error", 3)                \
-    X(ERR_METHOD, "method_not_allowed", ERR_PERMANENT, 405, "invalid_request_error", 2)                      \
-    X(ERR_CONFLICT, "conflict", ERR_PERMANENT, 409, "invalid_request_error", 2)                              \
-    X(ERR_TOO_LARGE, "too_large", ERR_PERMANENT, 413, "invalid_request_error", 2)                            \
-    X(ERR_HEADER_TOO_LARGE, "header_too_large", ERR_PERMANENT, 431, "invalid_request_error", 2)              \
-    X(ERR_UNSUPPORTED, "unsupported", ERR_PERMANENT, 400, "invalid_request_error", 2)                        \
-    X(ERR_CONTEXT_LENGTH, "context_length_exceeded", ERR_PERMANENT, 400, "invalid_request_error", 2)         \
-    X(ERR_CONFIG, "config_invalid", ERR_PERMANENT, 500, "server_error", 4)                                   \
-    X(ERR_MODEL_INVALID, "model_invalid", ERR_PERMANENT, 422, "invalid_request_error", 4)                    \
-    X(ERR_DOCUMENT, "document_unreadable", ERR_PERMANENT, 422, "invalid_request_error", 5)                   \
-    X(ERR_CANCELLED, "cancelled", ERR_TRANSIENT, 499, "server_error", 130)                                   \
-    X(ERR_TIMEOUT, "timeout", ERR_TRANSIENT, 504, "server_error", 6)                                         \
-    X(ERR_BUSY, "busy", ERR_TRANSIENT, 503, "server_error", 6)                                               \
-    X(ERR_OUT_OF_MEMORY_BUDGET, "memory_budget", ERR_TRANSIENT, 503, "server_error", 6)                      \
-    X(ERR_MODEL_TOO_LARGE, "model_too_large", ERR_PERMANENT, 507, "server_error", 4)                         \
-    X(ERR_WORKER_DIED, "worker_died", ERR_TRANSIENT, 503, "server_error", 6)                                 \
-    X(ERR_UNAVAILABLE, "unavailable", ERR_TRANSIENT, 503, "server_error", 6)                                 \
-    X(ERR_NO_CHAT_MODEL, "no_chat_model", ERR_DEGRADED, 503, "server_error", 4)                              \
-    X(ERR_NO_EMBEDDER, "no_embedder", ERR_DEGRADED, 503, "server_error", 4)                                  \
-    X(ERR_NO_MEMORY, "out_of_memory", ERR_CRITICAL, 500, "server_error", 7)                                  \
-    X(ERR_DISK_FULL, "disk_full", ERR_CRITICAL, 507, "server_error", 7)                                      \
-    X(ERR_STORE, "store_damaged", ERR_CRITICAL, 500, "server_error", 7)                                      \
-    X(ERR_IO, "io", ERR_PERMANENT, 500, "server_error", 5)                                                   \
-    X(ERR_PROTOCOL, "protocol", ERR_TRANSIENT, 502, "server_error", 6)                                       \
+#define ERR_TABLE(X)                                                                              \
+    X(ERR_NONE, "none", ERR_PERMANENT, 200, "none", 0)                                            \
+    X(ERR_INVALID_REQUEST, "invalid_request", ERR_PERMANENT, 400, "invalid_request_error", 2)     \
+    X(ERR_INVALID_JSON, "invalid_json", ERR_PERMANENT, 400, "invalid_request_error", 2)           \
+    X(ERR_UNAUTHORIZED, "unauthorized", ERR_PERMANENT, 401, "authentication_error", 2)            \
+    X(ERR_FORBIDDEN, "forbidden", ERR_PERMANENT, 403, "permission_error", 2)                      \
+    X(ERR_NOT_FOUND, "not_found", ERR_PERMANENT, 404, "invalid_request_error", 3)                 \
+    X(ERR_MODEL_NOT_FOUND, "model_not_found", ERR_PERMANENT, 404, "invalid_request_error", 3)     \
+    X(ERR_METHOD, "method_not_allowed", ERR_PERMANENT, 405, "invalid_request_error", 2)           \
+    X(ERR_CONFLICT, "conflict", ERR_PERMANENT, 409, "invalid_request_error", 2)                   \
+    X(ERR_TOO_LARGE, "too_large", ERR_PERMANENT, 413, "invalid_request_error", 2)                 \
+    X(ERR_HEADER_TOO_LARGE, "header_too_large", ERR_PERMANENT, 431, "invalid_request_error", 2)   \
+    X(ERR_UNSUPPORTED, "unsupported", ERR_PERMANENT, 400, "invalid_request_error", 2)             \
+    X(ERR_CONTEXT_LENGTH, "context_length_exceeded", ERR_PERMANENT, 400, "invalid_request_error", \
+      2)                                                                                          \
+    X(ERR_CONFIG, "config_invalid", ERR_PERMANENT, 500, "server_error", 4)                        \
+    X(ERR_MODEL_INVALID, "model_invalid", ERR_PERMANENT, 422, "invalid_request_error", 4)         \
+    X(ERR_DOCUMENT, "document_unreadable", ERR_PERMANENT, 422, "invalid_request_error", 5)        \
+    X(ERR_CANCELLED, "cancelled", ERR_TRANSIENT, 499, "server_error", 130)                        \
+    X(ERR_TIMEOUT, "timeout", ERR_TRANSIENT, 504, "server_error", 6)                              \
+    X(ERR_BUSY, "busy", ERR_TRANSIENT, 503, "server_error", 6)                                    \
+    X(ERR_OUT_OF_MEMORY_BUDGET, "memory_budget", ERR_TRANSIENT, 503, "server_error", 6)           \
+    X(ERR_MODEL_TOO_LARGE, "model_too_large", ERR_PERMANENT, 507, "server_error", 4)              \
+    X(ERR_WORKER_DIED, "worker_died", ERR_TRANSIENT, 503, "server_error", 6)                      \
+    X(ERR_UNAVAILABLE, "unavailable", ERR_TRANSIENT, 503, "server_error", 6)                      \
+    X(ERR_NO_CHAT_MODEL, "no_chat_model", ERR_DEGRADED, 503, "server_error", 4)                   \
+    X(ERR_NO_EMBEDDER, "no_embedder", ERR_DEGRADED, 503, "server_error", 4)                       \
+    X(ERR_NO_MEMORY, "out_of_memory", ERR_CRITICAL, 500, "server_error", 7)                       \
+    X(ERR_DISK_FULL, "disk_full", ERR_CRITICAL, 507, "server_error", 7)                           \
+    X(ERR_STORE, "store_damaged", ERR_CRITICAL, 500, "server_error", 7)                           \
+    X(ERR_IO, "io", ERR_PERMANENT, 500, "server_error", 5)                                        \
+    X(ERR_PROTOCOL, "protocol", ERR_TRANSIENT, 502, "server_error", 6)                            \
     X(ERR_INTERNAL, "internal", ERR_CRITICAL, 500, "server_error", 7)
 
 #define ERR_ENUM(symbol, name, category, status, type, exit_code) symbol,
@@ -89,7 +90,8 @@ struct err_info {
 
 /* Fills *err (NULL is allowed: the caller does not want to know). `format` must be a string literal: it is the
  * key of the catalogue. Returns false always, so that a failing function ends in `return err_set(…);`. */
-bool err_set(struct err *err, enum err_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool err_set(struct err *err, enum err_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* As err_set, naming the parameter at fault as well. */
 bool err_set_param(struct err *err, enum err_code code, const char *param, const char *format, ...)
@@ -104,8 +106,8 @@ bool err_set_errno(struct err *err, enum err_code code, int errnum, const char *
 bool err_no_memory(struct err *err);
 
 /* Makes an error from parts that crossed a process border; unknown codes become ERR_INTERNAL. */
-void err_restore(struct err *err, uint32_t code, const char *english, const char *spanish, const char *param,
-                 uint32_t retry_after_ms);
+void err_restore(struct err *err, uint32_t code, const char *english, const char *spanish,
+                 const char *param, uint32_t retry_after_ms);
 
 /* An err with no error in it. */
 void err_clear(struct err *err);

@@ -34,7 +34,8 @@ static bool read_to_end(int fd, const char *path, size_t max, struct str *out, s
             break;
         str_commit(out, (size_t)got);
         if (out->length > max)
-            return err_set(err, ERR_TOO_LARGE, "\"%s\" is larger than the limit of %zu bytes", path, max);
+            return err_set(err, ERR_TOO_LARGE, "\"%s\" is larger than the limit of %zu bytes", path,
+                           max);
     }
     return true;
 }
@@ -98,7 +99,8 @@ static void sync_directory_of(const char *path)
 }
 
 /* Fills a temporary file beside `path`; its name replaces the X of `temporary`. */
-static bool write_temporary(char *temporary, const void *bytes, size_t length, unsigned mode, struct err *err)
+static bool write_temporary(char *temporary, const void *bytes, size_t length, unsigned mode,
+                            struct err *err)
 {
     int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
@@ -113,7 +115,8 @@ static bool write_temporary(char *temporary, const void *bytes, size_t length, u
     return ok;
 }
 
-bool fs_write_atomic(const char *path, const void *bytes, size_t length, unsigned mode, struct err *err)
+bool fs_write_atomic(const char *path, const void *bytes, size_t length, unsigned mode,
+                     struct err *err)
 {
     char *temporary = str_format(PATH_MAX, "%s.XXXXXX", path);
     if (!temporary)
@@ -201,15 +204,19 @@ static void find_roots(struct fs_paths *paths)
     paths->state = xdg("XDG_STATE_HOME", ".local/state");
     paths->models = paths->data ? fs_join(paths->data, "models") : NULL;
     const char *run = getenv("XDG_RUNTIME_DIR");
-    paths->run = run && *run == '/' ? fs_join(run, "jarvis") : paths->state ? fs_join(paths->state, "run") : NULL;
+    paths->run = run && *run == '/' ? fs_join(run, "jarvis")
+                 : paths->state     ? fs_join(paths->state, "run")
+                                    : NULL;
 }
 
 static bool make_roots(const struct fs_paths *paths, struct err *err)
 {
-    const char *const roots[] = {paths->config, paths->data, paths->cache, paths->state, paths->models, paths->run};
+    const char *const roots[] = {paths->config, paths->data,   paths->cache,
+                                 paths->state,  paths->models, paths->run};
     for (size_t i = 0; i < sizeof(roots) / sizeof(*roots); i++) {
         if (!roots[i])
-            return err_set(err, ERR_CONFIG, "neither JARVIS_HOME nor HOME is set; set JARVIS_HOME to a directory");
+            return err_set(err, ERR_CONFIG,
+                           "neither JARVIS_HOME nor HOME is set; set JARVIS_HOME to a directory");
         if (!fs_make_dirs(roots[i], err))
             return false;
     }
@@ -235,8 +242,10 @@ bool fs_paths_find(struct fs_paths *ret, struct err *err)
     if (!paths.config_file || !paths.database || !paths.log_file || !paths.socket)
         ok = err_no_memory(err);
     else if (strlen(paths.socket) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-        ok = err_set(err, ERR_CONFIG, "the path of the socket \"%s\" is too long; set JARVIS_HOME to a shorter directory",
-                     paths.socket);
+        ok = err_set(
+            err, ERR_CONFIG,
+            "the path of the socket \"%s\" is too long; set JARVIS_HOME to a shorter directory",
+            paths.socket);
     if (!ok) {
         fs_paths_free(&paths);
         return false;
@@ -247,8 +256,9 @@ bool fs_paths_find(struct fs_paths *ret, struct err *err)
 
 void fs_paths_free(struct fs_paths *paths)
 {
-    char **const all[] = {&paths->config, &paths->config_file, &paths->data,   &paths->database, &paths->cache,
-                          &paths->state,  &paths->log_file,    &paths->models, &paths->run,      &paths->socket};
+    char **const all[] = {&paths->config, &paths->config_file, &paths->data,     &paths->database,
+                          &paths->cache,  &paths->state,       &paths->log_file, &paths->models,
+                          &paths->run,    &paths->socket};
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
         free(*all[i]);
         *all[i] = NULL;

@@ -18,7 +18,8 @@ bool fs_read(const char *path, size_t max, char **ret_bytes, size_t *ret_length,
 
 /* Writes the whole file so that a reader sees the old or the new, never a part: temporary file, fsync, rename,
  * fsync of the directory. `mode` as in open(2). */
-bool fs_write_atomic(const char *path, const void *bytes, size_t length, unsigned mode, struct err *err);
+bool fs_write_atomic(const char *path, const void *bytes, size_t length, unsigned mode,
+                     struct err *err);
 
 /* write(2) until done. */
 bool fs_write_all(int fd, const void *bytes, size_t length, struct err *err);
@@ -42,11 +43,11 @@ struct fs_paths {
     char *data;        /* the store */
     char *database;    /* data/jarvis.db */
     char *cache;
-    char *state;       /* log, histories */
-    char *log_file;    /* state/jarvis.log */
-    char *models;      /* GGUF files */
-    char *run;         /* 0700, socket and lock */
-    char *socket;      /* run/jarvis.sock */
+    char *state;    /* log, histories */
+    char *log_file; /* state/jarvis.log */
+    char *models;   /* GGUF files */
+    char *run;      /* 0700, socket and lock */
+    char *socket;   /* run/jarvis.sock */
 };
 
 /* Finds the paths and creates the directories. ERR_CONFIG when HOME is needed and absent, or the socket's path

@@ -23,7 +23,8 @@ bool hash_file(const char *path, struct hash *ret, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return err_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "cannot open \"%s\"", path);
+        return err_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno,
+                             "cannot open \"%s\"", path);
     blake3_hasher hasher;
     blake3_hasher_init(&hasher);
     char buffer[64 * 1024];

@@ -30,11 +30,12 @@ static size_t nesting(const char *text, size_t length)
     return deepest;
 }
 
-static bool parse(const char *text, size_t length, const char *what, yyjson_read_flag flags, yyjson_doc **ret,
-                  struct err *err)
+static bool parse(const char *text, size_t length, const char *what, yyjson_read_flag flags,
+                  yyjson_doc **ret, struct err *err)
 {
     if (nesting(text, length) > JSON_DEPTH_MAX)
-        return err_set(err, ERR_INVALID_JSON, "%s is nested deeper than %d levels", what, JSON_DEPTH_MAX);
+        return err_set(err, ERR_INVALID_JSON, "%s is nested deeper than %d levels", what,
+                       JSON_DEPTH_MAX);
     yyjson_read_err failed;
     yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text, length, flags, NULL, &failed);
     if (doc) {
@@ -47,18 +48,21 @@ static bool parse(const char *text, size_t length, const char *what, yyjson_read
     size_t column = 1;
     size_t character = 0;
     yyjson_locate_pos(text, length, failed.pos, &line, &column, &character);
-    return err_set(err, ERR_INVALID_JSON, "%s is not valid JSON at line %zu, column %zu: %s", what, line, column,
-                   failed.msg);
+    return err_set(err, ERR_INVALID_JSON, "%s is not valid JSON at line %zu, column %zu: %s", what,
+                   line, column, failed.msg);
 }
 
-bool json_parse(const char *text, size_t length, const char *what, yyjson_doc **ret, struct err *err)
+bool json_parse(const char *text, size_t length, const char *what, yyjson_doc **ret,
+                struct err *err)
 {
     return parse(text, length, what, YYJSON_READ_NOFLAG, ret, err);
 }
 
-bool json_parse_relaxed(const char *text, size_t length, const char *what, yyjson_doc **ret, struct err *err)
+bool json_parse_relaxed(const char *text, size_t length, const char *what, yyjson_doc **ret,
+                        struct err *err)
 {
-    return parse(text, length, what, YYJSON_READ_ALLOW_COMMENTS | YYJSON_READ_ALLOW_TRAILING_COMMAS, ret, err);
+    return parse(text, length, what, YYJSON_READ_ALLOW_COMMENTS | YYJSON_READ_ALLOW_TRAILING_COMMAS,
+                 ret, err);
 }
 
 /* The field, or NULL when it is absent or null. */
@@ -76,7 +80,8 @@ bool json_opt_string(yyjson_val *object, const char *key, const char **value, st
     if (!yyjson_is_str(found))
         return err_set_param(err, ERR_INVALID_REQUEST, key, "\"%s\" must be a string", key);
     if (strlen(yyjson_get_str(found)) != yyjson_get_len(found))
-        return err_set_param(err, ERR_INVALID_REQUEST, key, "\"%s\" must not contain a NUL character", key);
+        return err_set_param(err, ERR_INVALID_REQUEST, key,
+                             "\"%s\" must not contain a NUL character", key);
     *value = yyjson_get_str(found);
     return true;
 }
@@ -92,27 +97,32 @@ bool json_opt_bool(yyjson_val *object, const char *key, bool *value, struct err 
     return true;
 }
 
-bool json_opt_int(yyjson_val *object, const char *key, int64_t min, int64_t max, int64_t *value, struct err *err)
+bool json_opt_int(yyjson_val *object, const char *key, int64_t min, int64_t max, int64_t *value,
+                  struct err *err)
 {
     yyjson_val *found = field(object, key);
     if (!found)
         return true;
-    bool whole = yyjson_is_sint(found) || (yyjson_is_uint(found) && yyjson_get_uint(found) <= INT64_MAX);
+    bool whole =
+        yyjson_is_sint(found) || (yyjson_is_uint(found) && yyjson_get_uint(found) <= INT64_MAX);
     if (!whole || yyjson_get_sint(found) < min || yyjson_get_sint(found) > max)
-        return err_set_param(err, ERR_INVALID_REQUEST, key, "\"%s\" must be a whole number from %lld to %lld", key,
-                             (long long)min, (long long)max);
+        return err_set_param(err, ERR_INVALID_REQUEST, key,
+                             "\"%s\" must be a whole number from %lld to %lld", key, (long long)min,
+                             (long long)max);
     *value = yyjson_get_sint(found);
     return true;
 }
 
-bool json_opt_double(yyjson_val *object, const char *key, double min, double max, double *value, struct err *err)
+bool json_opt_double(yyjson_val *object, const char *key, double min, double max, double *value,
+                     struct err *err)
 {
     yyjson_val *found = field(object, key);
     if (!found)
         return true;
     double number = yyjson_is_num(found) ? yyjson_get_num(found) : NAN;
     if (!(number >= min && number <= max))
-        return err_set_param(err, ERR_INVALID_REQUEST, key, "\"%s\" must be a number from %g to %g", key, min, max);
+        return err_set_param(err, ERR_INVALID_REQUEST, key, "\"%s\" must be a number from %g to %g",
+                             key, min, max);
     *value = number;
     return true;
 }

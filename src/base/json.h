@@ -19,17 +19,21 @@
 enum { JSON_DEPTH_MAX = 64 };
 
 /* Parses strict JSON (RFC 8259); deeper nesting than JSON_DEPTH_MAX is refused. `what` names the text in messages. */
-bool json_parse(const char *text, size_t length, const char *what, yyjson_doc **ret, struct err *err);
+bool json_parse(const char *text, size_t length, const char *what, yyjson_doc **ret,
+                struct err *err);
 
 /* The same with comments and trailing commas allowed, as the configuration has them. */
-bool json_parse_relaxed(const char *text, size_t length, const char *what, yyjson_doc **ret, struct err *err);
+bool json_parse_relaxed(const char *text, size_t length, const char *what, yyjson_doc **ret,
+                        struct err *err);
 
 /* Optional fields of an object: absent or null leaves *value as it is; a wrong type or range is an error that
  * names the field (err->param). */
 bool json_opt_string(yyjson_val *object, const char *key, const char **value, struct err *err);
 bool json_opt_bool(yyjson_val *object, const char *key, bool *value, struct err *err);
-bool json_opt_int(yyjson_val *object, const char *key, int64_t min, int64_t max, int64_t *value, struct err *err);
-bool json_opt_double(yyjson_val *object, const char *key, double min, double max, double *value, struct err *err);
+bool json_opt_int(yyjson_val *object, const char *key, int64_t min, int64_t max, int64_t *value,
+                  struct err *err);
+bool json_opt_double(yyjson_val *object, const char *key, double min, double max, double *value,
+                     struct err *err);
 
 /* A string that must be there. */
 bool json_need_string(yyjson_val *object, const char *key, const char **ret, struct err *err);

@@ -27,8 +27,9 @@ enum lang lang_from_environment(void)
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         const char *value = getenv(names[i]);
         if (value && *value)
-            return strncmp(value, "es", 2) == 0 && (value[2] == '\0' || strchr("_.@-", value[2])) ? LANG_ES
-                                                                                                  : LANG_EN;
+            return strncmp(value, "es", 2) == 0 && (value[2] == '\0' || strchr("_.@-", value[2]))
+                       ? LANG_ES
+                       : LANG_EN;
     }
     return LANG_EN;
 }

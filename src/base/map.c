@@ -48,7 +48,8 @@ static struct map_slot *find(const struct map *map, const void *key, size_t leng
         if (slot->key == deleted_key()) {
             if (!reusable)
                 reusable = slot;
-        } else if (slot->hash == hash && slot->length == length && memcmp(slot->key, key, length) == 0) {
+        } else if (slot->hash == hash && slot->length == length &&
+                   memcmp(slot->key, key, length) == 0) {
             return slot;
         }
     }
@@ -75,7 +76,11 @@ static bool rebuild(struct map *map, size_t capacity, struct err *err)
     struct map_slot *slots = calloc(capacity, sizeof(*slots));
     if (!slots)
         return err_no_memory(err);
-    struct map bigger = {.slots = slots, .capacity = capacity, .count = map->count, .filled = map->count, .max = map->max};
+    struct map bigger = {.slots = slots,
+                         .capacity = capacity,
+                         .count = map->count,
+                         .filled = map->count,
+                         .max = map->max};
     for (size_t i = 0; i < map->capacity; i++) {
         struct map_slot *slot = &map->slots[i];
         if (present(slot))
@@ -127,7 +132,8 @@ bool map_remove(struct map *map, const void *key, size_t length)
     return true;
 }
 
-bool map_next(const struct map *map, size_t *cursor, const char **ret_key, size_t *ret_length, uint64_t *ret_value)
+bool map_next(const struct map *map, size_t *cursor, const char **ret_key, size_t *ret_length,
+              uint64_t *ret_value)
 {
     while (*cursor < map->capacity) {
         const struct map_slot *slot = &map->slots[(*cursor)++];

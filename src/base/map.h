@@ -41,7 +41,8 @@ bool map_put(struct map *map, const void *key, size_t length, uint64_t value, st
 bool map_remove(struct map *map, const void *key, size_t length);
 
 /* Walks all keys: start with *cursor = 0; false at the end. The map must not change meanwhile. */
-bool map_next(const struct map *map, size_t *cursor, const char **ret_key, size_t *ret_length, uint64_t *ret_value);
+bool map_next(const struct map *map, size_t *cursor, const char **ret_key, size_t *ret_length,
+              uint64_t *ret_value);
 
 /* The 64-bit hash the map uses: good enough for tables, never for identity. */
 uint64_t map_hash(const void *bytes, size_t length);

@@ -96,21 +96,11 @@ void str_printf(struct str *str, const char *format, ...)
 static void json_escape_byte(struct str *str, unsigned char c)
 {
     switch (c) {
-    case '"':
-        str_append(str, "\\\"", 2);
-        break;
-    case '\\':
-        str_append(str, "\\\\", 2);
-        break;
-    case '\n':
-        str_append(str, "\\n", 2);
-        break;
-    case '\r':
-        str_append(str, "\\r", 2);
-        break;
-    case '\t':
-        str_append(str, "\\t", 2);
-        break;
+    case '"': str_append(str, "\\\"", 2); break;
+    case '\\': str_append(str, "\\\\", 2); break;
+    case '\n': str_append(str, "\\n", 2); break;
+    case '\r': str_append(str, "\\r", 2); break;
+    case '\t': str_append(str, "\\t", 2); break;
     default:
         if (c < 0x20 || c == 0x7f)
             str_printf(str, "\\u%04x", c);
@@ -156,7 +146,8 @@ bool str_check(const struct str *str, const char *what, struct err *err)
     if (!str->failed)
         return true;
     if (str->overflowed)
-        return err_set(err, ERR_TOO_LARGE, "%s is larger than the limit of %zu bytes; send less at a time", what,
+        return err_set(err, ERR_TOO_LARGE,
+                       "%s is larger than the limit of %zu bytes; send less at a time", what,
                        str->max);
     return err_no_memory(err);
 }

@@ -34,7 +34,8 @@ void str_append(struct str *str, const void *bytes, size_t length);
 void str_puts(struct str *str, const char *text);
 void str_putc(struct str *str, char c);
 void str_printf(struct str *str, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void str_vprintf(struct str *str, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
+void str_vprintf(struct str *str, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
 
 /* Appends text as the inside of a JSON string (RFC 8259): escaped, invalid UTF-8 replaced by U+FFFD. */
 void str_json(struct str *str, const char *text, size_t length);

@@ -69,7 +69,8 @@ bool cond_wait(struct cond *cond, struct mutex *mutex, deadline until)
     return true;
 }
 
-bool thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), void *argument, struct err *err)
+bool thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), void *argument,
+                  struct err *err)
 {
     sigset_t all;
     sigset_t before;

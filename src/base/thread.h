@@ -37,7 +37,8 @@ void cond_broadcast(struct cond *cond);
 bool cond_wait(struct cond *cond, struct mutex *mutex, deadline until);
 
 /* Starts a joinable thread named `name` (15 characters are kept) with all signals blocked. */
-bool thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), void *argument, struct err *err);
+bool thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), void *argument,
+                  struct err *err);
 
 /* cancel: one flag per request, set once from any thread. Whoever waits for something else (a condition, a
  * worker) registers a hook, which is called once, at once when the flag is already set. A hook runs under the

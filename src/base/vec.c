@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool vec_reserve(void *items, size_t *capacity, size_t need, size_t size, size_t max, struct err *err)
+bool vec_reserve(void *items, size_t *capacity, size_t need, size_t size, size_t max,
+                 struct err *err)
 {
     if (need <= *capacity)
         return true;
     if (need > max || max > SIZE_MAX / size)
-        return err_set(err, ERR_TOO_LARGE, "a list of %zu items is over the limit of %zu; send fewer at a time", need,
+        return err_set(err, ERR_TOO_LARGE,
+                       "a list of %zu items is over the limit of %zu; send fewer at a time", need,
                        max);
     size_t grown = *capacity < 8 ? 8 : *capacity * 2;
     if (grown < need)

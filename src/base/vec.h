@@ -14,6 +14,7 @@
 
 /* Makes room in *items for at least `need` items of `size` bytes, at most `max` items: doubles, so appending
  * costs O(1) each. `items` is the address of the array's pointer. ERR_TOO_LARGE past max, ERR_NO_MEMORY. */
-bool vec_reserve(void *items, size_t *capacity, size_t need, size_t size, size_t max, struct err *err);
+bool vec_reserve(void *items, size_t *capacity, size_t need, size_t size, size_t max,
+                 struct err *err);
 
 #endif

@@ -32,32 +32,42 @@ struct model_entry {
 /* CONFIG_TABLE: field, "key", type, default, minimum, maximum, help. Types: INT, DOUBLE, BOOL, TEXT (default as
  * text, minimum and maximum are lengths). The struct below, the parser, `config get` and the documentation are
  * made of it. */
-#define CONFIG_TABLE(INT, DOUBLE, BOOL, TEXT)                                                                \
-    TEXT(server_listen, "server.listen", "127.0.0.1:8317", 0, 255, "address and port for HTTP; empty: socket only") \
-    INT(server_max_body_mib, "server.max_body_mib", 64, 1, 1024, "largest request body, in MiB")             \
-    INT(server_max_connections, "server.max_connections", 256, 4, 10000, "connections at once")              \
-    INT(server_request_timeout_s, "server.request_timeout_s", 600, 1, 86400, "longest a request may take, in seconds") \
-    INT(server_idle_timeout_s, "server.idle_timeout_s", 30, 1, 3600, "a silent connection is closed after this, in seconds") \
-    TEXT(server_api_key_file, "server.api_key_file", "", 0, 4095, "file with the API key that clients must send") \
-    DOUBLE(retrieval_alpha, "retrieval.alpha", 0.5, 0, 1, "weight of meaning against words: 0 only BM25, 1 only embeddings") \
-    INT(retrieval_top_k, "retrieval.top_k", 8, 1, 1000, "passages that a search returns")                    \
-    BOOL(retrieval_rerank, "retrieval.rerank", true, "use a rerank model when there is one")                 \
-    INT(retrieval_rerank_depth, "retrieval.rerank_depth", 20, 1, 1000, "candidates given to the rerank model") \
-    INT(chunk_tokens, "chunk.tokens", 200, 16, 4096, "aimed length of a passage, in tokens")                 \
-    INT(chunk_overlap, "chunk.overlap", 30, 0, 1024, "tokens that neighbouring passages share")              \
-    INT(ingest_max_file_mib, "ingest.max_file_mib", 32, 1, 60, "larger files are skipped, in MiB")           \
-    INT(memory_limit_mib, "memory.limit_mib", 0, 0, 16777216, "memory for models, in MiB; 0: what the machine can spare") \
-    INT(memory_reserve_mib, "memory.reserve_mib", 512, 0, 16777216, "memory left to other programs, in MiB") \
-    INT(worker_threads, "worker.threads", 0, 0, 1024, "compute threads of a model; 0: as many as cores")     \
-    INT(worker_load_timeout_s, "worker.load_timeout_s", 600, 1, 86400, "longest a model may take to load, in seconds") \
-    TEXT(log_level, "log.level", "info", 1, 10, "debug, info, warn or error")                                \
+#define CONFIG_TABLE(INT, DOUBLE, BOOL, TEXT)                                                      \
+    TEXT(server_listen, "server.listen", "127.0.0.1:8317", 0, 255,                                 \
+         "address and port for HTTP; empty: socket only")                                          \
+    INT(server_max_body_mib, "server.max_body_mib", 64, 1, 1024, "largest request body, in MiB")   \
+    INT(server_max_connections, "server.max_connections", 256, 4, 10000, "connections at once")    \
+    INT(server_request_timeout_s, "server.request_timeout_s", 600, 1, 86400,                       \
+        "longest a request may take, in seconds")                                                  \
+    INT(server_idle_timeout_s, "server.idle_timeout_s", 30, 1, 3600,                               \
+        "a silent connection is closed after this, in seconds")                                    \
+    TEXT(server_api_key_file, "server.api_key_file", "", 0, 4095,                                  \
+         "file with the API key that clients must send")                                           \
+    DOUBLE(retrieval_alpha, "retrieval.alpha", 0.5, 0, 1,                                          \
+           "weight of meaning against words: 0 only BM25, 1 only embeddings")                      \
+    INT(retrieval_top_k, "retrieval.top_k", 8, 1, 1000, "passages that a search returns")          \
+    BOOL(retrieval_rerank, "retrieval.rerank", true, "use a rerank model when there is one")       \
+    INT(retrieval_rerank_depth, "retrieval.rerank_depth", 20, 1, 1000,                             \
+        "candidates given to the rerank model")                                                    \
+    INT(chunk_tokens, "chunk.tokens", 200, 16, 4096, "aimed length of a passage, in tokens")       \
+    INT(chunk_overlap, "chunk.overlap", 30, 0, 1024, "tokens that neighbouring passages share")    \
+    INT(ingest_max_file_mib, "ingest.max_file_mib", 32, 1, 60, "larger files are skipped, in MiB") \
+    INT(memory_limit_mib, "memory.limit_mib", 0, 0, 16777216,                                      \
+        "memory for models, in MiB; 0: what the machine can spare")                                \
+    INT(memory_reserve_mib, "memory.reserve_mib", 512, 0, 16777216,                                \
+        "memory left to other programs, in MiB")                                                   \
+    INT(worker_threads, "worker.threads", 0, 0, 1024,                                              \
+        "compute threads of a model; 0: as many as cores")                                         \
+    INT(worker_load_timeout_s, "worker.load_timeout_s", 600, 1, 86400,                             \
+        "longest a model may take to load, in seconds")                                            \
+    TEXT(log_level, "log.level", "info", 1, 10, "debug, info, warn or error")                      \
     BOOL(log_query_text, "log.query_text", false, "write the text of questions to the log")
 
 struct config {
-#define CONFIG_INT(field, key, value, min, max, help) int64_t field;
+#define CONFIG_INT(field, key, value, min, max, help)    int64_t field;
 #define CONFIG_DOUBLE(field, key, value, min, max, help) double field;
-#define CONFIG_BOOL(field, key, value, help) bool field;
-#define CONFIG_TEXT(field, key, value, min, max, help) char *field;
+#define CONFIG_BOOL(field, key, value, help)             bool field;
+#define CONFIG_TEXT(field, key, value, min, max, help)   char *field;
     CONFIG_TABLE(CONFIG_INT, CONFIG_DOUBLE, CONFIG_BOOL, CONFIG_TEXT)
 #undef CONFIG_INT
 #undef CONFIG_DOUBLE
@@ -71,7 +81,8 @@ struct config {
 bool config_load(const char *path, struct config **ret, struct err *err);
 
 /* The same from text; `path` is for messages. */
-bool config_parse(const char *text, size_t length, const char *path, struct config **ret, struct err *err);
+bool config_parse(const char *text, size_t length, const char *path, struct config **ret,
+                  struct err *err);
 void config_free(struct config *config);
 
 /* The value of a key ("server.listen") as JSON text (a string without quotes); "models" is the whole list.
@@ -80,7 +91,9 @@ bool config_get(const struct config *config, const char *key, struct str *out, s
 
 /* Calls `each` for every key in the table's order. */
 void config_each(const struct config *config,
-                 void (*each)(void *user, const char *key, const char *value, const char *unit_help), void *user);
+                 void (*each)(void *user, const char *key, const char *value,
+                              const char *unit_help),
+                 void *user);
 
 /* Adds (or replaces, by name) a model in the file: the rest of it, comments included, stays as it is. */
 bool config_add_model(const char *path, const struct model_entry *entry, struct err *err);

@@ -46,8 +46,8 @@ bool frame_parse_header(const uint8_t bytes[FRAME_HEADER], struct frame *ret, st
 void frame_format_header(uint8_t out[FRAME_HEADER], uint8_t type, uint64_t id, uint32_t length);
 
 /* Writes one frame whole to a socket, waiting at most until `until` for room (no SIGPIPE). */
-bool frame_write(int fd, uint8_t type, uint64_t id, const void *payload, size_t length, deadline until,
-                 struct err *err);
+bool frame_write(int fd, uint8_t type, uint64_t id, const void *payload, size_t length,
+                 deadline until, struct err *err);
 
 /* Reads one frame whole. Waits for its first byte until `until` (deadline INT64_MAX: for ever), then a peer
  * that stalls inside a frame for more than 30 s is ERR_TIMEOUT. */

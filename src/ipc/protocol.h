@@ -25,10 +25,11 @@ enum frame_type {
     /* worker -> service, unasked, id 0 */
     FRAME_HELLO = 1, /* struct msg_hello: ready for a LOAD, INSPECT or PARSE */
     /* service -> worker */
-    FRAME_LOAD = 10,     /* struct msg_load -> PROGRESS* then LOADED; after it the sandbox is closed */
-    FRAME_INSPECT = 11,  /* text path -> INSPECTED: what a GGUF says of itself, without loading it */
-    FRAME_EMBED = 12,    /* struct msg_texts -> VECTORS */
-    FRAME_COUNT = 13,    /* struct msg_texts -> COUNTS: tokens of each text, special tokens not counted */
+    FRAME_LOAD = 10, /* struct msg_load -> PROGRESS* then LOADED; after it the sandbox is closed */
+    FRAME_INSPECT = 11, /* text path -> INSPECTED: what a GGUF says of itself, without loading it */
+    FRAME_EMBED = 12,   /* struct msg_texts -> VECTORS */
+    FRAME_COUNT =
+        13, /* struct msg_texts -> COUNTS: tokens of each text, special tokens not counted */
     FRAME_RERANK = 14,   /* struct msg_rerank -> SCORES */
     FRAME_GENERATE = 15, /* struct msg_generate -> TOKENS* then DONE */
     FRAME_PARSE = 16,    /* struct msg_parse -> PARSED */
@@ -38,15 +39,15 @@ enum frame_type {
     FRAME_PROBE = 20,    /* -> PROBED: the worker tries what its sandbox forbids, and tells */
     FRAME_SHUTDOWN = 21, /* finish nothing, leave with status 0 */
     /* worker -> service, answers */
-    FRAME_PROGRESS = 40, /* struct msg_progress */
-    FRAME_LOADED = 41,   /* struct msg_loaded */
+    FRAME_PROGRESS = 40,  /* struct msg_progress */
+    FRAME_LOADED = 41,    /* struct msg_loaded */
     FRAME_INSPECTED = 42, /* struct msg_inspected */
-    FRAME_VECTORS = 43,  /* struct msg_vectors */
-    FRAME_COUNTS = 44,   /* struct msg_counts */
-    FRAME_SCORES = 45,   /* struct msg_scores */
-    FRAME_TOKENS = 46,   /* struct msg_tokens */
-    FRAME_DONE = 47,     /* struct msg_done */
-    FRAME_PARSED = 48,   /* struct msg_parsed */
+    FRAME_VECTORS = 43,   /* struct msg_vectors */
+    FRAME_COUNTS = 44,    /* struct msg_counts */
+    FRAME_SCORES = 45,    /* struct msg_scores */
+    FRAME_TOKENS = 46,    /* struct msg_tokens */
+    FRAME_DONE = 47,      /* struct msg_done */
+    FRAME_PARSED = 48,    /* struct msg_parsed */
     FRAME_PONG = 49,
     FRAME_STATED = 50, /* struct msg_stats */
     FRAME_PROBED = 51, /* struct msg_probed */
@@ -80,11 +81,12 @@ struct msg_load {
     uint32_t slots;          /* sequences at once (chat); >= 1 */
     uint32_t threads;        /* compute threads; >= 1 */
     int32_t gpu_layers;      /* -1: all that fit */
-    const char *charset;     /* ROLE_PARSER: an iconv name to be opened before the sandbox; "" for none */
+    const char
+        *charset; /* ROLE_PARSER: an iconv name to be opened before the sandbox; "" for none */
 };
 
 struct msg_progress {
-    float fraction; /* 0..1 */
+    float fraction;       /* 0..1 */
     uint64_t bytes_total; /* size of the file */
 };
 
@@ -93,14 +95,15 @@ struct msg_loaded {
     const char *description; /* as libllama tells it, e.g. "llama 7B Q4_K - Medium" */
     uint64_t parameters;
     uint64_t file_bytes;
-    uint64_t resident_bytes; /* what the worker's memory grew by: weights, KV cache, compute buffers */
+    uint64_t
+        resident_bytes; /* what the worker's memory grew by: weights, KV cache, compute buffers */
     uint32_t context_length; /* a slot's, as it was made */
     uint32_t train_context;  /* that the model was trained with */
     uint32_t slots;
     uint32_t dimensions; /* of an embedding; 0 for other roles */
     const char *pooling; /* "mean" "cls" "last" "rank" "none" */
     bool has_template;
-    bool sandboxed; /* seccomp is in force */
+    bool sandboxed;  /* seccomp is in force */
     bool landlocked; /* landlock as well */
 };
 
@@ -155,11 +158,11 @@ struct msg_chat_message {
 
 /* How tokens are chosen. Fields out of range are refused by the server before they come here. */
 struct sampling {
-    uint32_t max_tokens; /* 0: until the context is full */
-    float temperature;   /* 0: greedy */
-    uint32_t top_k;      /* 0: off */
-    float top_p;         /* 1: off */
-    float min_p;         /* 0: off */
+    uint32_t max_tokens;     /* 0: until the context is full */
+    float temperature;       /* 0: greedy */
+    uint32_t top_k;          /* 0: off */
+    float top_p;             /* 1: off */
+    float min_p;             /* 0: off */
     float repeat_penalty;    /* 1: off; over the last 64 tokens */
     float frequency_penalty; /* 0: off */
     float presence_penalty;  /* 0: off */
@@ -197,7 +200,14 @@ struct msg_done {
 };
 
 /* What kind of document the bytes are; DOCUMENT_AUTO decides by name and content. */
-enum document_format { DOCUMENT_AUTO, DOCUMENT_TEXT, DOCUMENT_MARKDOWN, DOCUMENT_HTML, DOCUMENT_CODE, DOCUMENT_FORMATS };
+enum document_format {
+    DOCUMENT_AUTO,
+    DOCUMENT_TEXT,
+    DOCUMENT_MARKDOWN,
+    DOCUMENT_HTML,
+    DOCUMENT_CODE,
+    DOCUMENT_FORMATS
+};
 
 struct msg_parse {
     const char *name; /* file name, for its ending */
@@ -235,16 +245,17 @@ struct msg_stats {
 };
 
 struct msg_probed {
-    int32_t open_errno;   /* of opening /etc/passwd for reading: 0 when it worked (then there is no sandbox) */
+    int32_t
+        open_errno; /* of opening /etc/passwd for reading: 0 when it worked (then there is no sandbox) */
     int32_t socket_errno; /* of socket(AF_INET) */
     int32_t exec_errno;   /* of execve */
     bool no_new_privileges;
 };
 
-#define MSG_CODEC(name)                                                                                      \
-    void msg_put_##name(struct str *out, const struct msg_##name *message);                                  \
-    bool msg_get_##name(const void *bytes, size_t length, struct arena *arena, struct msg_##name *ret,       \
-                        struct err *err);
+#define MSG_CODEC(name)                                                        \
+    void msg_put_##name(struct str *out, const struct msg_##name *message);    \
+    bool msg_get_##name(const void *bytes, size_t length, struct arena *arena, \
+                        struct msg_##name *ret, struct err *err);
 
 MSG_CODEC(hello)
 MSG_CODEC(load)
@@ -266,7 +277,8 @@ MSG_CODEC(probed)
 #undef MSG_CODEC
 
 void msg_put_path(struct str *out, const char *path); /* INSPECT */
-bool msg_get_path(const void *bytes, size_t length, struct arena *arena, const char **ret, struct err *err);
+bool msg_get_path(const void *bytes, size_t length, struct arena *arena, const char **ret,
+                  struct err *err);
 
 void msg_put_err(struct str *out, const struct err *error); /* ERROR, both languages */
 bool msg_get_err(const void *bytes, size_t length, struct err *ret_error, struct err *err);

@@ -23,7 +23,7 @@ void wire_put_i32(struct str *out, int32_t value);
 void wire_put_f32(struct str *out, float value);
 void wire_put_f64(struct str *out, double value);
 void wire_put_bytes(struct str *out, const void *bytes, size_t length); /* u32 length, bytes */
-void wire_put_text(struct str *out, const char *text);                 /* as bytes, without the NUL; NULL as "" */
+void wire_put_text(struct str *out, const char *text); /* as bytes, without the NUL; NULL as "" */
 void wire_put_f32s(struct str *out, const float *values, size_t count); /* u32 count, values */
 
 struct wire_reader {

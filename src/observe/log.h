@@ -18,14 +18,14 @@
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_LEVEL_COUNT };
 
 /* The values of `event_type`. */
-#define LOG_EVENT_QUERY "query"
-#define LOG_EVENT_ERROR "error"
+#define LOG_EVENT_QUERY       "query"
+#define LOG_EVENT_ERROR       "error"
 #define LOG_EVENT_PERFORMANCE "performance"
-#define LOG_EVENT_MODEL "model"
-#define LOG_EVENT_CONFIG "config"
-#define LOG_EVENT_INGEST "ingest"
-#define LOG_EVENT_SECURITY "security"
-#define LOG_EVENT_SERVICE "service"
+#define LOG_EVENT_MODEL       "model"
+#define LOG_EVENT_CONFIG      "config"
+#define LOG_EVENT_INGEST      "ingest"
+#define LOG_EVENT_SECURITY    "security"
+#define LOG_EVENT_SERVICE     "service"
 
 struct log_field {
     const char *name; /* a constant of lower-case letters and _ */

@@ -32,11 +32,12 @@ struct registry;
 struct lease;
 
 struct registry_options {
-    const char *program;     /* path of the jarvis binary, started as `PROGRAM worker` with the socket as fd 3 */
-    const char *models_dir;  /* where relative model paths begin */
+    const char *
+        program; /* path of the jarvis binary, started as `PROGRAM worker` with the socket as fd 3 */
+    const char *models_dir;      /* where relative model paths begin */
     const struct config *config; /* read while opening: models, memory.*, worker.* */
     struct log *log;
-    bool keep_spare;         /* false in tests that count processes */
+    bool keep_spare; /* false in tests that count processes */
 };
 
 bool registry_open(const struct registry_options *options, struct registry **ret, struct err *err);
@@ -63,8 +64,9 @@ struct wait {
 typedef void registry_progress(void *user, const char *model, float fraction, uint64_t bytes_total);
 
 /* `name` must be a known model of that role. `progress` may be NULL. */
-bool registry_acquire(struct registry *registry, const char *name, enum model_role role, const struct wait *wait,
-                      registry_progress *progress, void *user, struct lease **ret, struct err *err);
+bool registry_acquire(struct registry *registry, const char *name, enum model_role role,
+                      const struct wait *wait, registry_progress *progress, void *user,
+                      struct lease **ret, struct err *err);
 void lease_release(struct lease *lease); /* NULL is fine */
 
 /* What the model said when it was loaded; valid as long as the lease. */
@@ -76,14 +78,17 @@ const struct hash *lease_model_hash(const struct lease *lease);
 
 /* L2-normalised vectors, in the order of the texts; any count (sent in parts). `prefix` is put before each. */
 bool lease_embed(struct lease *lease, const char *prefix, const char *const *texts, size_t count,
-                 const struct wait *wait, struct arena *arena, struct msg_vectors *ret, struct err *err);
+                 const struct wait *wait, struct arena *arena, struct msg_vectors *ret,
+                 struct err *err);
 
 /* Tokens of each text. */
-bool lease_count(struct lease *lease, const char *const *texts, size_t count, const struct wait *wait,
-                 struct arena *arena, struct msg_counts *ret, struct err *err);
+bool lease_count(struct lease *lease, const char *const *texts, size_t count,
+                 const struct wait *wait, struct arena *arena, struct msg_counts *ret,
+                 struct err *err);
 
-bool lease_rerank(struct lease *lease, const char *query, const char *const *documents, size_t count,
-                  const struct wait *wait, struct arena *arena, struct msg_scores *ret, struct err *err);
+bool lease_rerank(struct lease *lease, const char *query, const char *const *documents,
+                  size_t count, const struct wait *wait, struct arena *arena,
+                  struct msg_scores *ret, struct err *err);
 
 /* Generation is pulled: start, then next until `done`, then end. */
 struct generation;
@@ -94,8 +99,8 @@ struct generation_event {
     struct msg_done last; /* done */
 };
 
-bool lease_generate(struct lease *lease, const struct msg_generate *request, const struct wait *wait,
-                    struct generation **ret, struct err *err);
+bool lease_generate(struct lease *lease, const struct msg_generate *request,
+                    const struct wait *wait, struct generation **ret, struct err *err);
 
 /* Waits for the next event. After an error or `done` only generation_end() may be called. */
 bool generation_next(struct generation *generation, struct generation_event *ret, struct err *err);
@@ -106,15 +111,17 @@ void generation_end(struct generation *generation);
 /* --- documents and files, done by a sandboxed worker without a model --- */
 
 /* Extracts text; a worker that dies of a document costs ERR_DOCUMENT. */
-bool registry_parse(struct registry *registry, const struct msg_parse *request, const struct wait *wait,
-                    struct arena *arena, struct msg_parsed *ret, struct err *err);
+bool registry_parse(struct registry *registry, const struct msg_parse *request,
+                    const struct wait *wait, struct arena *arena, struct msg_parsed *ret,
+                    struct err *err);
 
 /* What a GGUF file says of itself, read by a worker that is ended afterwards. ERR_MODEL_INVALID. */
-bool registry_inspect(struct registry *registry, const char *path, const struct wait *wait, struct arena *arena,
-                      struct msg_inspected *ret, struct err *err);
+bool registry_inspect(struct registry *registry, const char *path, const struct wait *wait,
+                      struct arena *arena, struct msg_inspected *ret, struct err *err);
 
 /* The sandbox of a parser worker, tried from inside (for `jarvis doctor`). */
-bool registry_probe(struct registry *registry, const struct wait *wait, struct msg_probed *ret, struct err *err);
+bool registry_probe(struct registry *registry, const struct wait *wait, struct msg_probed *ret,
+                    struct err *err);
 
 /* --- state --- */
 
@@ -126,17 +133,17 @@ struct model_status {
     char path[512];
     enum model_role role;
     enum model_state state;
-    float progress;          /* while loading */
-    pid_t pid;               /* 0 when not loaded */
-    uint64_t file_bytes;     /* 0 when the file is missing */
+    float progress;      /* while loading */
+    pid_t pid;           /* 0 when not loaded */
+    uint64_t file_bytes; /* 0 when the file is missing */
     uint64_t predicted_bytes;
     uint64_t resident_bytes; /* measured; 0 when not loaded */
     uint32_t context_length;
     uint32_t dimensions;
-    uint32_t in_flight;      /* leases out */
+    uint32_t in_flight; /* leases out */
     uint64_t uses;
-    int64_t last_use_us;     /* wall clock; 0 for never */
-    char why[256];           /* English: last decision or failure */
+    int64_t last_use_us; /* wall clock; 0 for never */
+    char why[256];       /* English: last decision or failure */
 };
 
 /* Fills up to `max` rows and returns how many models there are. Never loads or keeps a model. */
