@@ -9,6 +9,18 @@ build:
 	@tools/configure build native.ini -Dwerror=true
 	@$(NINJA) -C build
 
+test:
+	@tools/prepare test
+	@tools/configure build native.ini -Dwerror=true
+	@$(NINJA) -C build
+	@tools/run_tests build
+
+lint:
+	@tools/prepare lint
+	@tools/configure build native.ini -Dwerror=true
+	@$(NINJA) -C build po/lang_es.c
+	@tools/lint
+
 help:
 	@echo 'make build     build/jarvis'
 	@echo 'make demo      index real documents and ask two questions'
