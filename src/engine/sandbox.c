@@ -1,0 +1,346 @@
+/* How it works. The order matters: landlock and seccomp both ask for no_new_privs, and seccomp comes last because
+ * it forbids the calls that set up the rest. Whatever the list of calls below lacks fails with EPERM instead of
+ * ending the process, so that a library which tries something optional (name a thread, read /sys) carries on. */
+#include "engine/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#if __has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/lsan_interface.h>
+#endif
+
+/* ---------------------------------------------------------------- limits */
+
+enum { DESCRIPTORS_MAX = 64 };
+
+static bool limit(int resource, rlim_t most, struct err *err)
+{
+    struct rlimit now;
+    bool ok = getrlimit(resource, &now) == 0;
+    if (ok && now.rlim_max != RLIM_INFINITY && now.rlim_max < most)
+        most = now.rlim_max;
+    struct rlimit next = {.rlim_cur = most, .rlim_max = most};
+    if (!ok || setrlimit(resource, &next) < 0)
+        return err_set_errno(err, ERR_INTERNAL, errno, "cannot limit the resources of a worker");
+    return true;
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+/* Limits the address space to what the process has now (a GPU's back end alone may have reserved more than the
+ * limit) and SANDBOX_PARSER_MEMORY. Where /proc does not tell, there is no limit: landlock and seccomp still hold. */
+static bool limit_memory(struct err *err)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (!file)
+        return true;
+    unsigned long long pages = 0;
+    bool known = fscanf(file, "%llu", &pages) == 1;
+    fclose(file);
+    rlim_t now = pages * (rlim_t)sysconf(_SC_PAGESIZE);
+    return !known || limit(RLIMIT_AS, now + SANDBOX_PARSER_MEMORY, err);
+}
+#else
+static bool limit_memory(struct err *err)
+{
+    (void)err;
+    return true;
+}
+#endif
+
+static bool set_limits(enum sandbox_kind kind, struct err *err)
+{
+    if (!limit(RLIMIT_CORE, 0, err))
+        return false;
+    /* GPU drivers hold a descriptor for each buffer that they share. */
+    if (kind != SANDBOX_MODEL_GPU && !limit(RLIMIT_NOFILE, DESCRIPTORS_MAX, err))
+        return false;
+    return kind != SANDBOX_PARSER || limit_memory(err);
+}
+
+/* ---------------------------------------------------------------- landlock */
+
+/* How many rights over files each version of landlock can deny; each is one bit, from bit 0 on. */
+static uint64_t file_rights(int abi)
+{
+    static const int counts[] = {0, 13, 14, 15, 15, 16};
+    int newest = (int)(sizeof(counts) / sizeof(*counts)) - 1;
+    return (UINT64_C(1) << counts[abi < newest ? abi : newest]) - 1;
+}
+
+/* The rules as Linux 6.12 has them: written out here, so that the program also builds with older headers. An older
+ * kernel accepts the longer struct as long as what it does not know is zero. */
+struct landlock_rules {
+    uint64_t files;
+    uint64_t network;
+    uint64_t scopes;
+};
+
+enum {
+    LANDLOCK_TCP_ALL = 3,       /* bind and connect */
+    LANDLOCK_ABSTRACT_UNIX = 1, /* connecting to abstract Unix sockets of other processes */
+    LANDLOCK_ALL_THREADS = 8,   /* a flag of landlock_restrict_self */
+    LANDLOCK_ABI_TCP = 4,
+    LANDLOCK_ABI_SCOPES = 6,
+    LANDLOCK_ABI_ALL_THREADS = 8,
+};
+
+/* Denies every access to files and, where the kernel can, TCP. Returns the version in force, 0 for none. */
+static int close_landlock(void)
+{
+    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    if (abi <= 0)
+        return 0;
+    struct landlock_rules rules = {
+        .files = file_rights((int)abi),
+        .network = abi >= LANDLOCK_ABI_TCP ? LANDLOCK_TCP_ALL : 0,
+        .scopes = abi >= LANDLOCK_ABI_SCOPES ? LANDLOCK_ABSTRACT_UNIX : 0,
+    };
+    int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
+    if (fd < 0)
+        return 0;
+    unsigned flags = abi >= LANDLOCK_ABI_ALL_THREADS ? LANDLOCK_ALL_THREADS : 0;
+    long failed = syscall(SYS_landlock_restrict_self, fd, flags);
+    close(fd);
+    return failed ? 0 : (int)abi;
+}
+
+/* ---------------------------------------------------------------- seccomp */
+
+/* Calls that are allowed with any arguments: they reach only memory and threads of this process, the clock, and
+ * descriptors that are open already. */
+static const int allowed_calls[] = {
+    /* memory; mmap and mprotect are below */
+    SCMP_SYS(brk),
+    SCMP_SYS(madvise),
+    SCMP_SYS(mincore),
+    SCMP_SYS(mlock),
+    SCMP_SYS(mremap),
+    SCMP_SYS(msync),
+    SCMP_SYS(munlock),
+    SCMP_SYS(munmap),
+    /* threads; clone is below */
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
+    SCMP_SYS(futex),
+    SCMP_SYS(futex_time64),
+    SCMP_SYS(get_robust_list),
+    SCMP_SYS(getcpu),
+    SCMP_SYS(getpid),
+    SCMP_SYS(gettid),
+    SCMP_SYS(membarrier),
+    SCMP_SYS(rseq),
+    SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(sched_getparam),
+    SCMP_SYS(sched_getscheduler),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(set_robust_list),
+    SCMP_SYS(set_tid_address),
+    /* signals to itself; tgkill is below */
+    SCMP_SYS(restart_syscall),
+    SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(rt_sigtimedwait),
+    SCMP_SYS(sigaltstack),
+    /* time, randomness, what the process has used */
+    SCMP_SYS(clock_getres),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(getrandom),
+    SCMP_SYS(getrusage),
+    SCMP_SYS(gettimeofday),
+    SCMP_SYS(nanosleep),
+    SCMP_SYS(sysinfo),
+    SCMP_SYS(time),
+    SCMP_SYS(times),
+    SCMP_SYS(uname),
+    /* descriptors that are open */
+    SCMP_SYS(close),
+    SCMP_SYS(fstat),
+    SCMP_SYS(fsync),
+    SCMP_SYS(getsockopt),
+    SCMP_SYS(lseek),
+    SCMP_SYS(poll),
+    SCMP_SYS(ppoll),
+    SCMP_SYS(pread64),
+    SCMP_SYS(preadv),
+    SCMP_SYS(read),
+    SCMP_SYS(readv),
+    SCMP_SYS(recvfrom),
+    SCMP_SYS(recvmsg),
+    SCMP_SYS(sendmsg),
+    SCMP_SYS(sendto),
+    SCMP_SYS(shutdown),
+    SCMP_SYS(write),
+    SCMP_SYS(writev),
+};
+
+/* A call that is allowed when one argument, masked, has a value. */
+struct allowed_use {
+    int call;
+    unsigned argument;
+    uint64_t mask;
+    uint64_t value;
+};
+
+#define WHOLE \
+    UINT64_C(0xffffffff) /* the arguments compared are int: the upper half may hold anything */
+
+static const struct allowed_use allowed_uses[] = {
+    /* a thread, never a process */
+    {SCMP_SYS(clone), 0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM},
+    {SCMP_SYS(prctl), 0, WHOLE, PR_SET_NAME},
+    {SCMP_SYS(prctl), 0, WHOLE, PR_GET_NAME},
+    {SCMP_SYS(prctl), 0, WHOLE, PR_GET_NO_NEW_PRIVS},
+    {SCMP_SYS(prctl), 0, WHOLE, PR_SET_VMA},
+    {SCMP_SYS(fcntl), 1, WHOLE, F_GETFL},
+    {SCMP_SYS(fcntl), 1, WHOLE, F_SETFL},
+    {SCMP_SYS(fcntl), 1, WHOLE, F_GETFD},
+    {SCMP_SYS(fcntl), 1, WHOLE, F_SETFD},
+    /* reading limits: no new limit is given */
+    {SCMP_SYS(prlimit64), 2, UINT64_MAX, 0},
+};
+
+/* Fails with -EDOM for calls that another architecture lacks, which is fine. */
+static int allow(scmp_filter_ctx filter, int call)
+{
+    int failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
+    return failed == -EDOM ? 0 : failed;
+}
+
+static int allow_use(scmp_filter_ctx filter, const struct allowed_use *use)
+{
+    struct scmp_arg_cmp compare = {.arg = use->argument,
+                                   .op = SCMP_CMP_MASKED_EQ,
+                                   .datum_a = use->mask,
+                                   .datum_b = use->value};
+    return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, use->call, 1, &compare);
+}
+
+/* What only some kinds may do. Descriptors of a GPU are driven by ioctl and wait on eventfds; drivers compile
+ * shaders when they are first used, and those that run on the CPU put machine code into memory. */
+static int allow_by_kind(scmp_filter_ctx filter, enum sandbox_kind kind)
+{
+    if (kind == SANDBOX_MODEL_GPU) {
+        const int calls[] = {SCMP_SYS(ioctl), SCMP_SYS(eventfd2), SCMP_SYS(mmap),
+                             SCMP_SYS(mprotect)};
+        int failed = 0;
+        for (size_t i = 0; i < sizeof(calls) / sizeof(*calls) && !failed; i++)
+            failed = allow(filter, calls[i]);
+        return failed;
+    }
+    const struct allowed_use map = {SCMP_SYS(mmap), 2, PROT_EXEC, 0};
+    const struct allowed_use protect = {SCMP_SYS(mprotect), 2, PROT_EXEC, 0};
+    int failed = allow_use(filter, &map);
+    return failed ? failed : allow_use(filter, &protect);
+}
+
+static int fill_filter(scmp_filter_ctx filter, enum sandbox_kind kind)
+{
+    int failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    for (size_t i = 0; i < sizeof(allowed_calls) / sizeof(*allowed_calls) && !failed; i++)
+        failed = allow(filter, allowed_calls[i]);
+    for (size_t i = 0; i < sizeof(allowed_uses) / sizeof(*allowed_uses) && !failed; i++)
+        failed = allow_use(filter, &allowed_uses[i]);
+    /* abort() */
+    const struct allowed_use abort_self = {SCMP_SYS(tgkill), 0, WHOLE, (uint64_t)getpid()};
+    if (!failed)
+        failed = allow_use(filter, &abort_self);
+    /* clone3 takes its flags by pointer, which a filter cannot follow: libc then falls back to clone. */
+    if (!failed)
+        failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+    return failed ? failed : allow_by_kind(filter, kind);
+}
+
+static bool close_seccomp(enum sandbox_kind kind, struct err *err)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+    if (!filter)
+        return err_no_memory(err);
+    int failed = fill_filter(filter, kind);
+    if (!failed)
+        failed = seccomp_load(filter);
+    seccomp_release(filter);
+    if (failed)
+        return err_set_errno(err, ERR_INTERNAL, -failed,
+                             "cannot close the sandbox of a worker; the kernel must allow seccomp "
+                             "filters (CONFIG_SECCOMP_FILTER)");
+    return true;
+}
+
+/* ---------------------------------------------------------------- the whole */
+
+bool sandbox_close(enum sandbox_kind kind, struct sandbox_report *ret, struct err *err)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    __lsan_do_leak_check(); /* it does its work once: see the header */
+#endif
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return err_set_errno(err, ERR_INTERNAL, errno, "cannot give up the worker's privileges");
+    if (!set_limits(kind, err))
+        return false;
+    int abi = close_landlock();
+    if (!close_seccomp(kind, err))
+        return false;
+    *ret = (struct sandbox_report){.seccomp = true, .landlock = abi > 0, .landlock_abi = abi};
+    return true;
+}
+
+static int probe_open(void)
+{
+    int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    close(fd);
+    return 0;
+}
+
+static int probe_socket(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return errno;
+    close(fd);
+    return 0;
+}
+
+static int probe_exec(void)
+{
+    char name[] = "/nonexistent/jarvis-probe";
+    char *const arguments[] = {name, NULL};
+    char *const environment[] = {NULL};
+    execve(name, arguments, environment);
+    return errno;
+}
+
+void sandbox_probe(struct msg_probed *ret)
+{
+    *ret = (struct msg_probed){
+        .open_errno = probe_open(),
+        .socket_errno = probe_socket(),
+        .exec_errno = probe_exec(),
+        .no_new_privileges = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1,
+    };
+}
