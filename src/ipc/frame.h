@@ -12,8 +12,8 @@
  * All numbers are little-endian. A frame of another magic, version, or length ends the connection.
  * Owner:   the caller owns the descriptor; a frame read owns its payload (frame_free()).
  * Threads: one reader and (with a lock of the caller's) one writer at a time on each end.
- * Fails:   ERR_PROTOCOL for a bad frame, ERR_WORKER_DIED at end of file, ERR_TIMEOUT past the deadline,
- *          ERR_TOO_LARGE for a payload over the limit.
+ * Fails:   ERR_PROTOCOL for a bad or stalled frame, ERR_WORKER_DIED at end of file, ERR_TIMEOUT past the
+ *          deadline, ERR_TOO_LARGE for a payload over the limit.
  */
 #ifndef JARVIS_IPC_FRAME_H
 #define JARVIS_IPC_FRAME_H
@@ -30,6 +30,7 @@ enum {
     FRAME_VERSION = 1,
     FRAME_HEADER = 16,
     FRAME_PAYLOAD_MAX = 64 * 1024 * 1024,
+    FRAME_STALL_MS = 30 * 1000, /* the longest pause inside a frame */
 };
 
 struct frame {
@@ -45,12 +46,18 @@ void frame_free(struct frame *frame);
 bool frame_parse_header(const uint8_t bytes[FRAME_HEADER], struct frame *ret, struct err *err);
 void frame_format_header(uint8_t out[FRAME_HEADER], uint8_t type, uint64_t id, uint32_t length);
 
-/* Writes one frame whole to a socket, waiting at most until `until` for room (no SIGPIPE). */
+/* Writes one frame whole to a socket, waiting at most until `until` for room (no SIGPIPE). After a failure a part
+ * may have left: the connection is of no more use. */
 bool frame_write(int fd, uint8_t type, uint64_t id, const void *payload, size_t length,
                  deadline until, struct err *err);
 
-/* Reads one frame whole. Waits for its first byte until `until` (deadline INT64_MAX: for ever), then a peer
- * that stalls inside a frame for more than 30 s is ERR_TIMEOUT. */
+/* Reads one frame whole. Waits for its first byte until `until` (deadline INT64_MAX: for ever; a frame that is
+ * there is read even when `until` has passed), then a peer that pauses inside a frame for more than
+ * FRAME_STALL_MS is ERR_PROTOCOL. After ERR_TIMEOUT nothing is lost and one may read again; after any other
+ * failure the connection is of no more use. */
 bool frame_read(int fd, struct frame *ret, deadline until, struct err *err);
+
+/* The same with another limit of stalling. */
+bool frame_read_stall(int fd, struct frame *ret, deadline until, int64_t stall_ms, struct err *err);
 
 #endif

@@ -1,0 +1,163 @@
+#include "samples.h"
+
+static const char *const texts[] = {"", "hola", "caf\xc3\xa9 \xf0\x9f\x98\x80"};
+static const float floats[] = {0.0F, -1.5F, 3.25e-9F, 0.5F, 1.0F, -0.0F};
+static const uint32_t numbers[] = {0, 7, UINT32_MAX};
+
+static const struct msg_hello hello = {.pid = 4711, .version = "1.2.3"};
+static const struct msg_load load = {.role = ROLE_RERANK,
+                                     .path = "/a/b.gguf",
+                                     .context_length = 512,
+                                     .slots = 4,
+                                     .threads = 2,
+                                     .gpu_layers = -1,
+                                     .charset = "ISO-8859-15"};
+static const struct msg_progress progress = {.fraction = 0.25F, .bytes_total = 1ULL << 40};
+static const struct msg_loaded loaded = {.description = "llama 7B Q4_K",
+                                         .parameters = 7000000000,
+                                         .file_bytes = 1,
+                                         .resident_bytes = 2,
+                                         .context_length = 3,
+                                         .train_context = 4,
+                                         .slots = 5,
+                                         .dimensions = 384,
+                                         .pooling = "mean",
+                                         .has_template = true,
+                                         .landlocked = true};
+static const struct msg_inspected inspected = {.architecture = "bert",
+                                               .name = "x",
+                                               .role = ROLE_EMBEDDING,
+                                               .file_bytes = 9,
+                                               .parameters = 8,
+                                               .train_context = 7,
+                                               .dimensions = 6,
+                                               .layers = 5,
+                                               .pooling = "cls",
+                                               .file_type = "Q8_0",
+                                               .has_template = true};
+static const struct msg_texts some_texts = {.texts = texts, .count = 3};
+static const struct msg_vectors vectors = {
+    .count = 3, .dimensions = 2, .values = floats, .tokens = 12, .truncated = 1};
+static const struct msg_counts counts = {.count = 3, .tokens = numbers};
+static const struct msg_rerank rerank = {.query = "why?", .documents = {texts, 3}};
+static const struct msg_scores scores = {
+    .count = 4, .scores = floats, .tokens = 99, .truncated = 2};
+static const struct msg_chat_message messages[] = {{"system", "be brief"},
+                                                   {"user", "\xc2\xbfqu\xc3\xa9?"}};
+static const struct msg_generate generate = {.messages = messages,
+                                             .message_count = 2,
+                                             .prompt = "raw",
+                                             .sampling = {.max_tokens = 17,
+                                                          .temperature = 0.5F,
+                                                          .top_k = 3,
+                                                          .top_p = 0.9F,
+                                                          .min_p = 0.1F,
+                                                          .repeat_penalty = 1.1F,
+                                                          .frequency_penalty = -0.5F,
+                                                          .presence_penalty = 0.25F,
+                                                          .seed = UINT64_MAX,
+                                                          .has_seed = true,
+                                                          .stops = texts + 1,
+                                                          .stop_count = 2,
+                                                          .grammar = "root ::= \"a\""}};
+static const struct msg_tokens tokens = {.text = "\xc3\xb1", .completed = 3};
+static const struct msg_done done = {.finish = FINISH_LENGTH,
+                                     .prompt_tokens = 10,
+                                     .cached_tokens = 4,
+                                     .completion_tokens = 6,
+                                     .prompt_ms = 1.5,
+                                     .generate_ms = 1e9};
+static const struct msg_parse parse = {
+    .name = "a.html", .format = DOCUMENT_HTML, .bytes = (const uint8_t *)"<p>\0\xff", .length = 5};
+static const struct text_run runs[] = {{0, 3, true}, {4, 10, false}};
+static const struct msg_parsed parsed = {.format = DOCUMENT_HTML,
+                                         .title = "t",
+                                         .charset = "UTF-8",
+                                         .need_charset = "",
+                                         .text = "one two",
+                                         .text_length = 7,
+                                         .runs = runs,
+                                         .run_count = 2,
+                                         .file_length = 12};
+static const struct msg_stats stats = {.resident_bytes = 5, .peak_bytes = 6, .busy = 1};
+static const struct msg_probed probed = {
+    .open_errno = 13, .socket_errno = 1, .exec_errno = -1, .no_new_privileges = true};
+
+#define CODEC(name, value)                                                          \
+    static void sample_##name(struct str *out)                                      \
+    {                                                                               \
+        msg_put_##name(out, &(value));                                              \
+    }                                                                               \
+    static bool again_##name(const void *bytes, size_t length, struct arena *arena, \
+                             struct str *out, struct err *err)                      \
+    {                                                                               \
+        struct msg_##name message;                                                  \
+        if (!msg_get_##name(bytes, length, arena, &message, err))                   \
+            return false;                                                           \
+        msg_put_##name(out, &message);                                              \
+        return true;                                                                \
+    }
+CODEC(hello, hello)
+CODEC(load, load)
+CODEC(progress, progress)
+CODEC(loaded, loaded)
+CODEC(inspected, inspected)
+CODEC(texts, some_texts)
+CODEC(vectors, vectors)
+CODEC(counts, counts)
+CODEC(rerank, rerank)
+CODEC(scores, scores)
+CODEC(generate, generate)
+CODEC(tokens, tokens)
+CODEC(done, done)
+CODEC(parse, parse)
+CODEC(parsed, parsed)
+CODEC(stats, stats)
+CODEC(probed, probed)
+#undef CODEC
+
+static void sample_path(struct str *out)
+{
+    msg_put_path(out, "/models/uno.gguf");
+}
+
+static bool again_path(const void *bytes, size_t length, struct arena *arena, struct str *out,
+                       struct err *err)
+{
+    const char *path;
+    if (!msg_get_path(bytes, length, arena, &path, err))
+        return false;
+    msg_put_path(out, path);
+    return true;
+}
+
+static void sample_err(struct str *out)
+{
+    struct err error;
+    err_restore(&error, ERR_BUSY, "busy", "ocupado", "model", 250);
+    msg_put_err(out, &error);
+}
+
+static bool again_err(const void *bytes, size_t length, struct arena *arena, struct str *out,
+                      struct err *err)
+{
+    (void)arena;
+    struct err error;
+    if (!msg_get_err(bytes, length, &error, err))
+        return false;
+    msg_put_err(out, &error);
+    return true;
+}
+
+#define CASE(name)                         \
+    {                                      \
+#name, sample_##name, again_##name \
+    }
+const struct codec_case codec_cases[] = {
+    CASE(hello),    CASE(load),    CASE(progress), CASE(loaded), CASE(inspected),
+    CASE(texts),    CASE(vectors), CASE(counts),   CASE(rerank), CASE(scores),
+    CASE(generate), CASE(tokens),  CASE(done),     CASE(parse),  CASE(parsed),
+    CASE(stats),    CASE(probed),  CASE(path),     CASE(err),
+};
+#undef CASE
+const size_t codec_case_count = sizeof(codec_cases) / sizeof(codec_cases[0]);
