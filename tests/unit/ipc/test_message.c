@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "base/hash.h"
+#include "helper/testing.h"
 #include "ipc/wire.h"
 #include "samples.h"
 
@@ -77,37 +77,21 @@ static void every_truncation_and_excess_is_refused(void **state)
     }
 }
 
-static uint64_t next_random(uint64_t *state)
-{
-    *state = *state * 6364136223846793005ULL + 1442695040888963407ULL;
-    return *state >> 33;
-}
-
-static uint64_t test_seed(void)
-{
-    uint64_t seed;
-    hash_random(&seed, sizeof(seed));
-    const char *fixed = getenv("JARVIS_TEST_SEED");
-    if (fixed)
-        seed = strtoull(fixed, NULL, 0);
-    print_message("JARVIS_TEST_SEED=%llu\n", (unsigned long long)seed);
-    return seed;
-}
-
 /* Whatever a decoder takes from damaged bytes, it encodes back to those very bytes: nothing is misread. */
 static void damaged_messages_are_refused_or_mean_what_they_say(void **state)
 {
     (void)state;
-    uint64_t random = test_seed();
+    struct testing_random random;
+    testing_seed(&random);
     for (size_t i = 0; i < codec_case_count; i++) {
         struct str whole;
         str_init(&whole, OUT_MAX);
         codec_cases[i].sample(&whole);
         for (int round = 0; round < 2000; round++) {
             uint8_t *bytes = exact_copy(whole.data, whole.length);
-            uint64_t damages = 1 + next_random(&random) % 4;
+            uint64_t damages = 1 + testing_below(&random, 4);
             for (uint64_t k = 0; k < damages; k++)
-                bytes[next_random(&random) % whole.length] = (uint8_t)next_random(&random);
+                bytes[testing_below(&random, whole.length)] = (uint8_t)testing_next(&random);
             struct str out;
             str_init(&out, OUT_MAX);
             struct err err = {0};
