@@ -1,0 +1,82 @@
+/* bm25.h - sparse search: an inverted index in memory, scored exhaustively.
+ *
+ * Purpose: score(passage, question) = sum over the question's terms t of
+ *     n(t) · idf(t) · tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / average length))
+ *   with idf(t) = ln(1 + (N - df + 0.5) / (df + 0.5)), as Lucene has it (there without the constant
+ * factor k1 + 1), k1 = 1.2, b = 0.75; Robertson and Zaragoza, "The Probabilistic Relevance
+ * Framework: BM25 and Beyond", 2009. n(t) is how often the question has t; length is in words, stop
+ * words included. Passages of both languages share N, df and the average length; a passage is
+ * scored with the terms that the question has in the passage's own language, so that "kernel" is
+ * one word in both while "licencias" meets only Spanish stems. Stop words of the question's
+ * language and of the passage's are left out, when other words remain. Owner:   bm25_free() ends
+ * it. Slots are the caller's numbers for passages, dense from 0 (see index.c). Threads: many may
+ * read; add, remove and compact need the index to themselves. Fails:   ERR_NO_MEMORY,
+ * ERR_TOO_LARGE; a failed bm25_add() leaves the slot absent.
+ *
+ * This plain scorer looks at every posting of every term; it is the oracle that faster ones must
+ * equal.
+ */
+#ifndef JARVIS_RETRIEVAL_BM25_H
+#define JARVIS_RETRIEVAL_BM25_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/lang.h"
+#include "retrieval/text.h"
+
+#define BM25_K1 1.2
+#define BM25_B  0.75
+
+enum {
+    BM25_QUERY_TERMS_MAX = 512, /* distinct terms of a question; further ones are ignored */
+    BM25_SLOTS_MAX = 1 << 28,
+};
+
+struct bm25;
+
+bool bm25_new(struct bm25 **ret, struct err *err);
+void bm25_free(struct bm25 *bm25);
+
+/* Adds a passage at slot bm25_slots(), which becomes one larger. */
+bool bm25_add(struct bm25 *bm25, struct text_analyzer *analyzer, const char *text, size_t length,
+              enum lang lang, struct err *err);
+
+/* Takes a passage out of df, N, the average length and all results; its slot stays until
+ * bm25_compact(). */
+void bm25_remove(struct bm25 *bm25, uint32_t slot);
+
+/* Slots in use, removed ones included; passages present. */
+uint32_t bm25_slots(const struct bm25 *bm25);
+uint32_t bm25_count(const struct bm25 *bm25);
+
+/* Closes the gaps: the n-th slot that is present becomes slot n. */
+bool bm25_compact(struct bm25 *bm25, struct err *err);
+
+/* A question's terms. */
+struct bm25_term {
+    char term[TEXT_TERM_MAX];
+    size_t length;
+    uint32_t count;     /* times in the question */
+    uint32_t languages; /* bit 1 << lang: passages of that language are scored with it */
+};
+
+struct bm25_query {
+    struct bm25_term *terms;
+    size_t count;
+    size_t capacity;
+};
+
+bool bm25_query_make(struct text_analyzer *analyzer, const char *text, size_t length,
+                     struct bm25_query *ret, struct err *err);
+void bm25_query_free(struct bm25_query *query);
+
+/* The score of every passage into scores[0 .. bm25_slots()), 0 where no term is shared. */
+void bm25_score(const struct bm25 *bm25, const struct bm25_query *query, float *scores);
+
+/* ln(1 + (N - df + 0.5) / (df + 0.5)); the idf of a term that no passage has is that of df = 0. */
+double bm25_idf(const struct bm25 *bm25, const char *term, size_t length);
+
+#endif
