@@ -17,13 +17,14 @@
 #include "base/str.h"
 #include "ipc/protocol.h"
 
-/* One model of the configuration's "models". */
+/* One model of the configuration's "models". In the file the keys have the fields' names; name, path and role must
+ * be there. Names are unique, 1 to 127 bytes, without spaces, quotes or backslashes. */
 struct model_entry {
     char *name;
     char *path; /* absolute, or below the models directory as written in the file */
     enum model_role role;
     uint32_t context_length; /* 0: the model's own, at most 8192 */
-    uint32_t slots;          /* chat: conversations at once */
+    uint32_t slots;          /* chat: conversations at once; 2 when the file does not say */
     int32_t gpu_layers;      /* -1: all that fit */
     char *query_prefix;      /* put before a question that is embedded, e.g. "query: "; "" */
     char *passage_prefix;    /* put before a passage; "" */
@@ -77,10 +78,11 @@ struct config {
     size_t model_count;
 };
 
-/* Reads `path`; a file that does not exist gives the defaults. */
+/* Reads `path`; a file that does not exist gives the defaults. Environment variables come after the file:
+ * JARVIS_SERVER_LISTEN for "server.listen", and so for every key of the table. */
 bool config_load(const char *path, struct config **ret, struct err *err);
 
-/* The same from text; `path` is for messages. */
+/* The same from text, without the environment; `path` is for messages. */
 bool config_parse(const char *text, size_t length, const char *path, struct config **ret,
                   struct err *err);
 void config_free(struct config *config);
@@ -89,13 +91,13 @@ void config_free(struct config *config);
  * ERR_NOT_FOUND names the nearest key. */
 bool config_get(const struct config *config, const char *key, struct str *out, struct err *err);
 
-/* Calls `each` for every key in the table's order. */
+/* Calls `each` for every key in the table's order. `help` is English and known to the catalogue. */
 void config_each(const struct config *config,
-                 void (*each)(void *user, const char *key, const char *value,
-                              const char *unit_help),
+                 void (*each)(void *user, const char *key, const char *value, const char *help),
                  void *user);
 
-/* Adds (or replaces, by name) a model in the file: the rest of it, comments included, stays as it is. */
+/* Adds (or replaces, by name) a model in the file: the rest of it, comments included, stays as it is. A file that
+ * does not exist is made, with every setting explained in comments. ERR_BUSY when another program is editing it. */
 bool config_add_model(const char *path, const struct model_entry *entry, struct err *err);
 bool config_remove_model(const char *path, const char *name, struct err *err);
 

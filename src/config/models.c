@@ -1,0 +1,293 @@
+/* models.c - the entries of "models". */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "config/load.h"
+#include "config/schema.h"
+
+enum { CONTEXT_MAX = 16 * 1024 * 1024, SLOTS_MAX = 64, SLOTS_DEFAULT = 2, LAYERS_MAX = 100000 };
+enum { PREFIX_MAX = 1024 };
+
+enum entry_field {
+    ENTRY_NAME,
+    ENTRY_PATH,
+    ENTRY_ROLE,
+    ENTRY_CONTEXT_LENGTH,
+    ENTRY_SLOTS,
+    ENTRY_GPU_LAYERS,
+    ENTRY_QUERY_PREFIX,
+    ENTRY_PASSAGE_PREFIX,
+    ENTRY_FIELDS
+};
+
+static const char *const entry_keys[ENTRY_FIELDS] = {
+    "name",  "path",       "role",         "context_length",
+    "slots", "gpu_layers", "query_prefix", "passage_prefix",
+};
+
+static bool entry_key_find(const char *key, enum entry_field *ret)
+{
+    for (int field = 0; field < ENTRY_FIELDS; field++) {
+        if (strcmp(entry_keys[field], key) == 0) {
+            *ret = (enum entry_field)field;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool unknown_entry_key(const char *where, const char *key, struct err *err)
+{
+    const char *best = entry_keys[0];
+    for (int field = 1; field < ENTRY_FIELDS; field++)
+        if (name_distance(key, entry_keys[field]) < name_distance(key, best))
+            best = entry_keys[field];
+    if (name_is_near(key, name_distance(key, best)))
+        return err_set_param(err, ERR_CONFIG, key,
+                             "%s: unknown key \"%s\" of a model; did you mean \"%s\"?", where, key,
+                             best);
+    return err_set_param(err, ERR_CONFIG, key,
+                         "%s: unknown key \"%s\" of a model; known are name, path, role, "
+                         "context_length, slots, gpu_layers, query_prefix and passage_prefix",
+                         where, key);
+}
+
+bool model_name_check(const char *name, const char *where, struct err *err)
+{
+    size_t length = strlen(name);
+    bool ok = length > 0 && length <= MODEL_NAME_MAX && utf8_valid(name, length);
+    for (const char *c = name; *c; c++)
+        ok = ok && (unsigned char)*c > ' ' && *c != 0x7f && *c != '"' && *c != '\\';
+    if (ok)
+        return true;
+    return err_set_param(err, ERR_CONFIG, "name",
+                         "%s: a model's name must be 1 to %d bytes of UTF-8 without spaces, quotes "
+                         "or backslashes",
+                         where, MODEL_NAME_MAX);
+}
+
+bool model_path_check(const char *path, const char *where, struct err *err)
+{
+    size_t length = strlen(path);
+    if (length > 0 && length <= MODEL_PATH_MAX)
+        return true;
+    return err_set_param(err, ERR_CONFIG, "path", "%s: a model's path must be 1 to %d bytes", where,
+                         MODEL_PATH_MAX);
+}
+
+static bool read_text(yyjson_val *value, enum entry_field field, size_t max, const char *where,
+                      char **to, struct err *err)
+{
+    if (!yyjson_is_str(value) || yyjson_get_len(value) > max ||
+        strlen(yyjson_get_str(value)) != yyjson_get_len(value))
+        return err_set_param(err, ERR_CONFIG, entry_keys[field],
+                             "%s: \"%s\" must be a string of at most %zu bytes", where,
+                             entry_keys[field], max);
+    char *copy;
+    if (!str_copy(yyjson_get_str(value), &copy, err))
+        return false;
+    free(*to);
+    *to = copy;
+    return true;
+}
+
+static bool read_number(yyjson_val *value, enum entry_field field, int64_t min, int64_t max,
+                        const char *where, int64_t *ret, struct err *err)
+{
+    bool whole = yyjson_is_int(value);
+    double number = yyjson_get_num(value);
+    if (!whole || number < (double)min || number > (double)max)
+        return err_set_param(err, ERR_CONFIG, entry_keys[field],
+                             "%s: \"%s\" must be a whole number from %lld to %lld", where,
+                             entry_keys[field], (long long)min, (long long)max);
+    *ret = yyjson_get_sint(value);
+    return true;
+}
+
+static bool read_role(yyjson_val *value, const char *where, enum model_role *ret, struct err *err)
+{
+    const char *name = yyjson_get_str(value);
+    if (name && model_role_parse(name, ret) && *ret != ROLE_PARSER)
+        return true;
+    return err_set_param(err, ERR_CONFIG, "role",
+                         "%s: \"role\" must be \"chat\", \"embedding\" or \"rerank\"", where);
+}
+
+static bool read_field(struct model_entry *entry, enum entry_field field, yyjson_val *value,
+                       const char *where, struct err *err)
+{
+    int64_t number = 0;
+    switch (field) {
+    case ENTRY_NAME:
+        return read_text(value, field, MODEL_NAME_MAX, where, &entry->name, err) &&
+               model_name_check(entry->name, where, err);
+    case ENTRY_PATH:
+        return read_text(value, field, MODEL_PATH_MAX, where, &entry->path, err) &&
+               model_path_check(entry->path, where, err);
+    case ENTRY_ROLE: return read_role(value, where, &entry->role, err);
+    case ENTRY_CONTEXT_LENGTH:
+        if (!read_number(value, field, 0, CONTEXT_MAX, where, &number, err))
+            return false;
+        entry->context_length = (uint32_t)number;
+        return true;
+    case ENTRY_SLOTS:
+        if (!read_number(value, field, 1, SLOTS_MAX, where, &number, err))
+            return false;
+        entry->slots = (uint32_t)number;
+        return true;
+    case ENTRY_GPU_LAYERS:
+        if (!read_number(value, field, -1, LAYERS_MAX, where, &number, err))
+            return false;
+        entry->gpu_layers = (int32_t)number;
+        return true;
+    case ENTRY_QUERY_PREFIX:
+        return read_text(value, field, PREFIX_MAX, where, &entry->query_prefix, err);
+    case ENTRY_PASSAGE_PREFIX:
+        return read_text(value, field, PREFIX_MAX, where, &entry->passage_prefix, err);
+    case ENTRY_FIELDS: break;
+    }
+    return err_set(err, ERR_INTERNAL, "%s: unknown field of a model", where);
+}
+
+static bool missing(const char *where, enum entry_field field, struct err *err)
+{
+    return err_set_param(err, ERR_CONFIG, entry_keys[field],
+                         "%s: this model has no \"%s\"; a model needs name, path and role", where,
+                         entry_keys[field]);
+}
+
+/* Reads the members of one object into *entry, which holds the defaults. */
+static bool read_members(const struct config_source *source, yyjson_val *object, size_t offset,
+                         struct model_entry *entry, struct err *err)
+{
+    bool seen[ENTRY_FIELDS] = {false};
+    char where[CONFIG_PLACE_MAX];
+    struct jsonc_walk walk;
+    struct jsonc_item item;
+    jsonc_open(&walk, source->text, source->length, offset);
+    yyjson_obj_iter members = yyjson_obj_iter_with(object);
+    yyjson_val *key;
+    while ((key = yyjson_obj_iter_next(&members)) && jsonc_next(&walk, &item)) {
+        const char *name = yyjson_get_str(key);
+        yyjson_val *value = yyjson_obj_iter_get_val(key);
+        config_place(source, item.key.begin, where);
+        enum entry_field field;
+        if (!entry_key_find(name, &field))
+            return unknown_entry_key(where, name, err);
+        if (seen[field])
+            return err_set_param(err, ERR_CONFIG, name, "%s: \"%s\" is there twice", where, name);
+        if (yyjson_is_null(value))
+            continue;
+        seen[field] = true;
+        if (!read_field(entry, field, value, where, err))
+            return false;
+    }
+    config_place(source, offset, where);
+    for (enum entry_field field = ENTRY_NAME; field <= ENTRY_ROLE; field++)
+        if (!seen[field])
+            return missing(where, field, err);
+    return true;
+}
+
+const struct model_entry *config_model(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->model_count; i++)
+        if (strcmp(config->models[i].name, name) == 0)
+            return &config->models[i];
+    return NULL;
+}
+
+/* Reads one element of the list and appends it to config->models, which has room. */
+static bool read_entry(const struct config_source *source, yyjson_val *value, size_t offset,
+                       struct config *config, struct err *err)
+{
+    char where[CONFIG_PLACE_MAX];
+    config_place(source, offset, where);
+    if (!yyjson_is_obj(value))
+        return err_set_param(err, ERR_CONFIG, "models", "%s: a model must be an object, { … }",
+                             where);
+    struct model_entry entry = {.slots = SLOTS_DEFAULT, .gpu_layers = -1};
+    bool ok = str_copy("", &entry.query_prefix, err) && str_copy("", &entry.passage_prefix, err) &&
+              read_members(source, value, offset, &entry, err);
+    if (ok && config_model(config, entry.name))
+        ok = err_set_param(err, ERR_CONFIG, "name", "%s: there is already a model named \"%s\"",
+                           where, entry.name);
+    if (!ok) {
+        model_entry_free(&entry);
+        return false;
+    }
+    config->models[config->model_count++] = entry;
+    return true;
+}
+
+bool models_read(const struct config_source *source, yyjson_val *array, size_t offset,
+                 struct config *config, struct err *err)
+{
+    size_t count = yyjson_arr_size(array);
+    if (count > CONFIG_MODELS_MAX)
+        return err_set_param(err, ERR_CONFIG, "models", "%s: more than %d models", source->path,
+                             CONFIG_MODELS_MAX);
+    config->models = calloc(count ? count : 1, sizeof(*config->models));
+    if (!config->models)
+        return err_no_memory(err);
+    struct jsonc_walk walk;
+    struct jsonc_item item;
+    jsonc_open(&walk, source->text, source->length, offset);
+    yyjson_arr_iter elements = yyjson_arr_iter_with(array);
+    yyjson_val *value;
+    while ((value = yyjson_arr_iter_next(&elements)) && jsonc_next(&walk, &item))
+        if (!read_entry(source, value, item.value.begin, config, err))
+            return false;
+    return true;
+}
+
+static void put_member(struct str *out, enum entry_field field, const char *text)
+{
+    str_printf(out, "%s\"%s\": \"", field == ENTRY_NAME ? "" : ", ", entry_keys[field]);
+    str_json(out, text, strlen(text));
+    str_putc(out, '"');
+}
+
+void model_entry_put(const struct model_entry *entry, struct str *out)
+{
+    str_putc(out, '{');
+    put_member(out, ENTRY_NAME, entry->name);
+    put_member(out, ENTRY_PATH, entry->path);
+    put_member(out, ENTRY_ROLE, model_role_name(entry->role));
+    if (entry->context_length)
+        str_printf(out, ", \"context_length\": %u", entry->context_length);
+    if (entry->slots && entry->slots != SLOTS_DEFAULT)
+        str_printf(out, ", \"slots\": %u", entry->slots);
+    if (entry->gpu_layers >= 0)
+        str_printf(out, ", \"gpu_layers\": %d", entry->gpu_layers);
+    if (entry->query_prefix && entry->query_prefix[0])
+        put_member(out, ENTRY_QUERY_PREFIX, entry->query_prefix);
+    if (entry->passage_prefix && entry->passage_prefix[0])
+        put_member(out, ENTRY_PASSAGE_PREFIX, entry->passage_prefix);
+    str_putc(out, '}');
+}
+
+bool model_entry_copy(const struct model_entry *from, struct model_entry *ret, struct err *err)
+{
+    struct model_entry copy = *from;
+    copy.name = copy.path = copy.query_prefix = copy.passage_prefix = NULL;
+    if (str_copy(from->name, &copy.name, err) && str_copy(from->path, &copy.path, err) &&
+        str_copy(from->query_prefix ? from->query_prefix : "", &copy.query_prefix, err) &&
+        str_copy(from->passage_prefix ? from->passage_prefix : "", &copy.passage_prefix, err)) {
+        *ret = copy;
+        return true;
+    }
+    model_entry_free(&copy);
+    return false;
+}
+
+void model_entry_free(struct model_entry *entry)
+{
+    free(entry->name);
+    free(entry->path);
+    free(entry->query_prefix);
+    free(entry->passage_prefix);
+    *entry = (struct model_entry){0};
+}
