@@ -42,6 +42,7 @@ struct chat_source {
     size_t quote_length;
     size_t quote_line_start;
     size_t quote_line_end;
+    bool stale; /* the file on disk no longer holds these words there: ingest it again */
 };
 
 enum chat_category { CHAT_OK, CHAT_DEGRADED };

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "assistant/runtime.h"
 
@@ -33,13 +34,16 @@ struct search_hit {
     size_t length;     /* … of the passage */
     size_t line_start; /* 1-based, inclusive */
     size_t line_end;
-    const char *text; /* the passage, verified against the stored document */
+    const char *text; /* the passage */
     double score;     /* fused or, when reranked, by the rerank model */
     double fused;
     double sparse; /* BM25; 0 when no word is shared */
     double dense;  /* cosine -1..1; 0 without an embedder */
     bool reranked;
-    int lang; /* enum lang of the passage's document */
+    enum lang lang; /* of the passage's document */
+    /* Where the passage is in the store: for citation.h's callers, not for clients. */
+    int64_t document_number;
+    size_t text_offset; /* in the extracted text */
 };
 
 struct search_result {
