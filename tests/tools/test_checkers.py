@@ -5,17 +5,14 @@ Each case lays out a small tree in a temporary folder, runs one tool on it and l
 """
 
 import os
+import shutil
 import subprocess
-import sys
 import tempfile
 
+import tap
+from tap import case
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-CASES = []
-
-
-def case(function):
-    CASES.append(function)
-    return function
 
 
 def run(tool, tree, *arguments):
@@ -220,23 +217,54 @@ def generator_knows_percent_signs():
     assert status == 0, said
 
 
-# ---- clang-tidy's and clang-format's configuration are tried by `make lint` itself, over the whole source.
+# ---- the configurations of clang-format, clang-tidy and cppcheck
 
 
-def main():
-    print(f"1..{len(CASES)}", flush=True)
-    failed = 0
-    for number, function in enumerate(CASES, 1):
-        title = function.__name__.replace("_", " ")
-        try:
-            function()
-            print(f"ok {number} - {title}", flush=True)
-        except AssertionError as error:
-            failed += 1
-            print(f"not ok {number} - {title}", flush=True)
-            print("".join(f"# {line}\n" for line in str(error).splitlines()), end="", flush=True)
-    sys.exit(1 if failed else 0)
+def analyse(command, text):
+    """Runs a program of `make lint` on one file in a folder with the project's configuration: (status, words)."""
+    if not shutil.which(command[0]):
+        raise tap.Skip(f"{command[0]} is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        lay_out(folder, {"a.c": text})
+        for name in (".clang-format", ".clang-tidy"):
+            shutil.copy(os.path.join(ROOT, name), folder)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+
+FORMATTED = "int add(int a, int b)\n{\n    return a + b;\n}\n"
+
+
+@case
+def format_refuses_another_layout():
+    command = ["clang-format", "--dry-run", "-Werror", "a.c"]
+    status, said = analyse(command, FORMATTED)
+    assert status == 0, said
+    status, said = analyse(command, "int add(int a, int b) {\n  return a + b;\n}\n")
+    assert status != 0, said
+
+
+@case
+def tidy_refuses_bugs():
+    command = ["clang-tidy", "--quiet", "a.c", "--"]
+    status, said = analyse(command, FORMATTED)
+    assert status == 0, said
+    branches = "".join(f"    if (a == {n} && b)\n        for (; b; b--)\n            a += {n} % b;\n" for n in range(20))
+    for text, words in (
+        ("int *f(void)\n{\n    int a = 1;\n    int *p = 0;\n    if (a)\n        *p = a;\n    return p;\n}\n", "null"),
+        ("int f(int a)\n{\n    if (a)\n        return 1;\n    else\n        return 1;\n}\n", "branch"),
+        (f"int f(int a, int b)\n{{\n{branches}    return a;\n}}\n", "cognitive complexity"),
+    ):
+        status, said = analyse(command, text)
+        assert status != 0 and words in said, said
+
+
+@case
+def cppcheck_refuses_bugs():
+    command = ["cppcheck", "--quiet", "--error-exitcode=1", "a.c"]
+    status, said = analyse(command, "int f(void)\n{\n    int a[2] = {1, 2};\n    return a[2];\n}\n")
+    assert status != 0 and "out of bounds" in said, said
 
 
 if __name__ == "__main__":
-    main()
+    tap.run()
