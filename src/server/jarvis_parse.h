@@ -1,0 +1,48 @@
+/* jarvis_parse.h - request bodies of the endpoints that are Jarvis's own.
+ *
+ * Owner:   everything in a result lives in the arena. Threads: safe from any (pure functions).
+ * Fails:   ERR_INVALID_JSON, ERR_INVALID_REQUEST; err->param names the field.
+ */
+#ifndef JARVIS_SERVER_JARVIS_PARSE_H
+#define JARVIS_SERVER_JARVIS_PARSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "assistant/search.h"
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/json.h"
+
+enum { JARVIS_PATHS_MAX = 10000, JARVIS_TOP_K_MAX = 1000 };
+
+/* A search with everything as configured. */
+struct search_request jarvis_default_search(void);
+
+/* The fields "stores", "top_k", "alpha" and "rerank" of an object; absent ones stay as they are. */
+bool jarvis_parse_search_fields(yyjson_val *object, struct arena *arena,
+                                struct search_request *search, struct err *err);
+
+/* POST /v1/jarvis/search. */
+bool jarvis_parse_search(const char *body, size_t length, struct arena *arena,
+                         struct search_request *ret, struct err *err);
+
+struct jarvis_ingest {
+    const char *const *paths;
+    size_t path_count;
+    const char *store; /* NULL: the default */
+};
+/* POST /v1/jarvis/ingest. Paths must be absolute: the service has another working directory than its client. */
+bool jarvis_parse_ingest(const char *body, size_t length, struct arena *arena,
+                         struct jarvis_ingest *ret, struct err *err);
+
+struct jarvis_model {
+    const char *path;
+    const char *name; /* "": choose */
+    int role;         /* enum model_role; -1: guess */
+};
+/* POST /v1/models. */
+bool jarvis_parse_model(const char *body, size_t length, struct arena *arena,
+                        struct jarvis_model *ret, struct err *err);
+
+#endif
