@@ -1,8 +1,6 @@
-#include <stdio.h>
+#include "cli/command.h"
 
-#include "config.h"
-
-int main(void)
+int main(int argc, char **argv)
 {
-    return printf("jarvis %s\n", JARVIS_VERSION) < 0;
+    return command_main(argc, (const char *const *)argv);
 }

@@ -1,0 +1,180 @@
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/model_view.h"
+#include "cli/names.h"
+#include "cli/table.h"
+
+static const struct option_spec models_options[] = {
+    {"name", OPTION_TEXT, N_("NAME"), N_("with add: what to call it (default: as the file does)"),
+     0, 0, false},
+    {"role", OPTION_TEXT, N_("ROLE"),
+     N_("with add: chat, embedding or rerank (default: by the file)"), 0, 0, false},
+    OPTION_JSON_ROW,
+};
+
+static bool list_models(const struct cli *cli, yyjson_val *answer, struct err *err)
+{
+    struct table table;
+    table_init(&table);
+    table_column(&table, TR(cli->lang, "NAME"), ALIGN_LEFT);
+    table_column(&table, TR(cli->lang, "ROLE"), ALIGN_LEFT);
+    table_column(&table, TR(cli->lang, "STATE"), ALIGN_LEFT);
+    table_column(&table, TR(cli->lang, "FILE SIZE"), ALIGN_RIGHT);
+    table_column(&table, TR(cli->lang, "FILE"), ALIGN_LEFT);
+    size_t count = 0;
+    yyjson_arr_iter walk = yyjson_arr_iter_with(yyjson_obj_get(answer, "data"));
+    yyjson_val *model;
+    while ((model = yyjson_arr_iter_next(&walk))) {
+        struct model_view view = model_view_of(model);
+        if (!*view.path) /* "jarvis" itself, which is no file */
+            continue;
+        count++;
+        table_cell(&table, "%s", view.name);
+        table_cell(&table, "%s", model_view_role(cli->lang, view.role));
+        table_cell(&table, "%s", model_view_state(cli->lang, view.state));
+        table_cell_bytes(&table, view.file_bytes);
+        table_cell(&table, "%s", view.path);
+    }
+    bool ok = true;
+    if (count > 0)
+        ok = table_print(&table, &cli->out, err);
+    else
+        fprintf(cli->out.file, "%s\n",
+                TR(cli->lang, "There are no models yet. Add a GGUF file: jarvis models add FILE"));
+    table_free(&table);
+    return ok;
+}
+
+/* Prints the answer as it is, or what `human` makes of it. */
+static bool print_answer(const struct cli *cli, yyjson_doc *answer,
+                         bool (*human)(const struct cli *cli, yyjson_val *answer, struct err *err),
+                         struct err *err)
+{
+    if (!cli->json)
+        return human(cli, yyjson_doc_get_root(answer), err);
+    yyjson_mut_doc *copy = yyjson_doc_mut_copy(answer, NULL);
+    bool ok = copy ? command_print_json(cli, copy, err) : err_no_memory(err);
+    yyjson_mut_doc_free(copy);
+    return ok;
+}
+
+static bool print_added(const struct cli *cli, yyjson_val *answer, struct err *err)
+{
+    (void)err;
+    struct model_view view = model_view_of(answer);
+    fprintf(cli->out.file, TR(cli->lang, "Added %s (%s)."), view.name,
+            model_view_role(cli->lang, view.role));
+    fputs("\n", cli->out.file);
+    return true;
+}
+
+static bool print_removed(const struct cli *cli, yyjson_val *answer, struct err *err)
+{
+    (void)answer, (void)err;
+    fprintf(cli->out.file, "%s\n", TR(cli->lang, "Removed; the file itself is still there."));
+    return true;
+}
+
+static yyjson_mut_doc *make_add_request(const struct options *options, const char *path)
+{
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, root);
+    yyjson_mut_obj_add_str(doc, root, "path", path);
+    if (options_has(options, "name"))
+        yyjson_mut_obj_add_str(doc, root, "name", options_text(options, "name", NULL));
+    if (options_has(options, "role"))
+        yyjson_mut_obj_add_str(doc, root, "role", options_text(options, "role", NULL));
+    return doc;
+}
+
+static bool add_model(const struct cli *cli, struct client *client, const struct options *options,
+                      struct err *err)
+{
+    char *path;
+    if (!fs_real_path(options->words[1], &path, err))
+        return false;
+    yyjson_mut_doc *request = make_add_request(options, path);
+    yyjson_doc *answer;
+    bool ok = client_call(client, "POST", "/v1/models", request, &answer, err);
+    yyjson_mut_doc_free(request);
+    free(path);
+    if (ok) {
+        ok = print_answer(cli, answer, print_added, err);
+        yyjson_doc_free(answer);
+    }
+    return ok;
+}
+
+static bool remove_model(const struct cli *cli, struct client *client, const char *name,
+                         struct err *err)
+{
+    struct str path;
+    str_init(&path, 1024);
+    str_puts(&path, "/v1/models/");
+    bool ok = client_escape(client, name, &path, err);
+    yyjson_doc *answer;
+    ok = ok && client_call(client, "DELETE", str_text(&path), NULL, &answer, err);
+    str_free(&path);
+    if (ok) {
+        ok = print_answer(cli, answer, print_removed, err);
+        yyjson_doc_free(answer);
+    }
+    return ok;
+}
+
+static bool show_models(const struct cli *cli, struct client *client, struct err *err)
+{
+    yyjson_doc *answer;
+    if (!client_call(client, "GET", "/v1/models", NULL, &answer, err))
+        return false;
+    bool ok = print_answer(cli, answer, list_models, err);
+    yyjson_doc_free(answer);
+    return ok;
+}
+
+static bool run_models(struct cli *cli, const struct options *options, int *ret_exit,
+                       struct err *err)
+{
+    (void)ret_exit;
+    static const char *const verbs[] = {"list", "add", "remove"};
+    const char *verb = options->word_count > 0 ? options->words[0] : "list";
+    bool add = strcmp(verb, "add") == 0;
+    bool remove = strcmp(verb, "remove") == 0;
+    if (!add && !remove && strcmp(verb, "list") != 0) {
+        const char *near = names_nearest(verb, verbs, sizeof(verbs) / sizeof(*verbs));
+        return err_set(err, ERR_INVALID_REQUEST,
+                       "jarvis models has no \"%s\"; did you mean \"%s\"?", verb,
+                       near ? near : "list");
+    }
+    if (add && options->word_count != 2)
+        return err_set(err, ERR_INVALID_REQUEST, "which file? jarvis models add FILE");
+    if (remove && options->word_count != 2)
+        return err_set(err, ERR_INVALID_REQUEST, "which model? jarvis models remove NAME");
+    struct session session;
+    if (!session_open(cli, &session, err))
+        return false;
+    bool ok = add      ? add_model(cli, session.client, options, err)
+              : remove ? remove_model(cli, session.client, options->words[1], err)
+                       : show_models(cli, session.client, err);
+    session_close(&session);
+    return ok;
+}
+
+const struct command command_models = {
+    .name = "models",
+    .run = run_models,
+    .usage = N_("[list | add FILE | remove NAME]"),
+    .summary = N_("list the models, add a GGUF file, remove one"),
+    .details =
+        N_("A chat model writes answers, an embedding model finds passages by their meaning, "
+           "a rerank model puts the best first. add reads the GGUF file, fills in what can be "
+           "known and writes it to the configuration; the file stays where it is. remove "
+           "takes it out of the configuration again."),
+    .options = models_options,
+    .option_count = sizeof(models_options) / sizeof(*models_options),
+};

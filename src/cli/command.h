@@ -1,0 +1,99 @@
+/* command.h - what a command is, and what every command gets.
+ *
+ * A new command is one file, cmd_NAME.c, that defines `const struct command command_NAME`, and one row of the table
+ * in commands.c. The table makes `jarvis help`, `jarvis NAME --help` and the nearest name for a misspelt one.
+ */
+#ifndef JARVIS_CLI_COMMAND_H
+#define JARVIS_CLI_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/lang.h"
+#include "cli/options.h"
+#include "cli/term.h"
+
+/* Marks a text that stands in a table and is given to TR later, so that the catalogue's checks see it. */
+#define N_(english) english
+
+enum { EXIT_SOME_FAILED = 1 }; /* the other exit codes are those of ERR_TABLE */
+
+struct cli {
+    enum lang lang;
+    struct term out; /* answers, lists, data */
+    struct term err; /* progress, notices, errors */
+    bool json;       /* --json was given: data as JSON, errors too */
+};
+
+struct command {
+    const char *name;
+    /* Does it. *ret_exit is EXIT_SUCCESS before; false with *err ends with that error's exit code. */
+    bool (*run)(struct cli *cli, const struct options *options, int *ret_exit, struct err *err);
+    const char *usage;   /* after the name: "QUESTION…"; N_ */
+    const char *summary; /* one line; N_ */
+    const char *details; /* paragraphs for --help, or NULL; N_ */
+    const struct option_spec *options;
+    size_t option_count;
+    bool hidden; /* not in `jarvis help` */
+};
+
+/* The rows of common options, for a command's own table. */
+#define OPTION_JSON_ROW                                          \
+    {                                                            \
+        "json", OPTION_FLAG, NULL, N_("print JSON"), 0, 0, false \
+    }
+#define OPTION_STORE_ROW                                                                        \
+    {                                                                                           \
+        "store", OPTION_LIST, N_("NAME"), N_("the store to use (may be repeated)"), 0, 0, false \
+    }
+#define OPTION_TOP_K_ROW                                                 \
+    {                                                                    \
+        "top-k", OPTION_INT, "N", N_("passages to find"), 1, 1000, false \
+    }
+#define OPTION_ALPHA_ROW                                                                     \
+    {                                                                                        \
+        "alpha", OPTION_NUMBER, "A",                                                         \
+            N_("weight of meaning against words: 0 only words, 1 only meaning"), 0, 1, false \
+    }
+
+/* All words with one blank between them; the caller frees. */
+bool command_join_words(const struct options *options, char **ret, struct err *err);
+
+/* For commands that take no words. */
+bool command_no_words(const struct options *options, struct err *err);
+
+/* Prints a document and a newline. */
+bool command_print_json(const struct cli *cli, const yyjson_mut_doc *doc, struct err *err);
+
+/* --- the service --- */
+
+struct client;
+
+/* Everything that a command needs to talk to the service, which is started when none runs. */
+struct session {
+    struct fs_paths paths;
+    struct client *client;
+};
+
+bool session_open(const struct cli *cli, struct session *ret, struct err *err);
+void session_close(struct session *session);
+
+/* --- the table --- */
+
+const struct command *command_find(const char *name); /* NULL: there is none */
+const struct command *command_at(size_t index);       /* NULL: past the end */
+
+/* The text of `jarvis help` and `jarvis help NAME`, on cli->out. */
+void command_print_overview(const struct cli *cli);
+void command_print_help(const struct cli *cli, const struct command *command);
+
+/* ERR_INVALID_REQUEST naming the nearest command. Returns false. */
+bool command_unknown(const char *name, struct err *err);
+
+/* The whole program after main(): returns the exit code. */
+int command_main(int argc, const char *const *argv);
+
+#endif
