@@ -1,12 +1,14 @@
 /* chunk.h - cuts a document's text into passages.
  *
  * Purpose: passages that follow the document's structure (headings, paragraphs, list items, fenced
- * code, sentences) and have about the aimed number of tokens. chunk.c tells how. Promise:
- * text[offset .. offset + length) is the passage; it begins and ends with a byte that is no white
- * space; no UTF-8 character is split; passages ascend; every byte that is no white space lies in at
- * least one. Time and calls to `count` are linear in the text. Owner:   the list owns its arrays;
- * chunk_list_free(). Threads: safe from any. Fails:   whatever `count` reports, ERR_CANCELLED,
- * ERR_TOO_LARGE (4 GiB of text, CHUNK_MAX passages), ERR_NO_MEMORY.
+ *   code, sentences) and have about the aimed number of tokens. chunk.c tells how.
+ * Promise: text[offset .. offset + length) is the passage; it begins and ends with a byte that is
+ *   no white space; no UTF-8 character is split; passages ascend; every byte that is no white
+ *   space lies in at least one. Time and calls to `count` are linear in the text.
+ * Owner:   the list owns its arrays; chunk_list_free().
+ * Threads: safe from any.
+ * Fails:   whatever `count` reports, ERR_CANCELLED, ERR_TOO_LARGE (4 GiB of text, CHUNK_MAX
+ *   passages), ERR_NO_MEMORY.
  */
 #ifndef JARVIS_RETRIEVAL_CHUNK_H
 #define JARVIS_RETRIEVAL_CHUNK_H

@@ -1,11 +1,14 @@
 /* fusion.h - one ranking out of two.
  *
  * Purpose: candidates are the union of the best by words and the best by meaning; each has both
- * exact scores. Convex (default): alpha · norm(dense) + (1 - alpha) · norm(sparse), where norm maps
- * the theoretical minimum (BM25: 0, cosine: -1) to 0 and the largest score observed to 1; Bruch,
- * Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", arXiv 2210.11934. RRF:
- * the sum of 1 / (60 + rank) over both rankings; Cormack, Clarke and Büttcher, SIGIR 2009. Owner:
- * works on the caller's array. Threads: pure functions. Fails: never.
+ *   exact scores. Two ways to make one score of them:
+ *   - convex (the default): alpha · norm(dense) + (1 - alpha) · norm(sparse), where norm maps the
+ *     theoretical minimum (BM25: 0, cosine: -1) to 0 and the largest score observed to 1; Bruch,
+ *     Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", arXiv 2210.11934;
+ *   - RRF: the sum of 1 / (60 + rank) over both rankings; Cormack, Clarke and Büttcher, SIGIR 2009.
+ * Owner:   works on the caller's array.
+ * Threads: pure functions.
+ * Fails:   never.
  */
 #ifndef JARVIS_RETRIEVAL_FUSION_H
 #define JARVIS_RETRIEVAL_FUSION_H

@@ -1,17 +1,20 @@
 /* index.h - search over collections: the live index of each, kept equal to the store.
  *
  * Purpose: an index holds the words (bm25.h) and the vectors (vector.h) of one collection in
- * memory. It is read from the store at first use and follows each write after that: a document can
- * be found as soon as its write and index_set_document() have returned. An index set hands out the
- * indexes of all collections. Order:   first commit to the store, then tell the set. Telling it
- * twice, or of something that is gone again, is harmless; a collection whose index nobody has asked
- * for costs nothing. Owner:   index_set_acquire() lends an index until index_release(): deleting
- * the collection meanwhile is safe, the index lives as long as somebody holds it. The set must
- * outlive its loans; the store must outlive the set. Threads: all functions are safe from any
- * thread. Searches run side by side; a write holds them up for as long as one document takes to
- * analyse. Two threads that ask for the same index wait for one loading. Fails:   ERR_NOT_FOUND (no
- * such collection), ERR_CANCELLED, ERR_STORE, ERR_NO_MEMORY, ERR_INVALID_REQUEST for a vector of
- * the wrong length. A failed load is tried again by the next who asks.
+ *   memory. It is read from the store at first use and follows each write after that: a document
+ *   can be found as soon as its write and index_set_document() have returned. An index set hands
+ *   out the indexes of all collections.
+ * Order:   first commit to the store, then tell the set. Telling it twice, or of something that is
+ *   gone again, is harmless; a collection whose index nobody has asked for costs nothing.
+ * Owner:   index_set_acquire() lends an index until index_release(): deleting the collection
+ *   meanwhile is safe, the index lives as long as somebody holds it. The set must outlive its
+ *   loans; the store must outlive the set.
+ * Threads: all functions are safe from any thread. Searches run side by side; a write holds them
+ *   up for as long as one document takes to analyse. Two threads that ask for the same index wait
+ *   for one loading.
+ * Fails:   ERR_NOT_FOUND (no such collection), ERR_CANCELLED, ERR_STORE, ERR_NO_MEMORY,
+ *   ERR_INVALID_REQUEST for a vector of the wrong length. A failed load is tried again by the next
+ *   who asks.
  */
 #ifndef JARVIS_RETRIEVAL_INDEX_H
 #define JARVIS_RETRIEVAL_INDEX_H

@@ -1,11 +1,13 @@
 /* place.h - where a piece of a document's text stands in its file: bytes and lines.
  *
  * Purpose: search works on the extracted text, citations point into the file as it was ingested. A
- * place map joins the parser's runs (text offset -> file offset) with the line of each run's
- * beginning, so that any piece of text finds its place without the file at hand. It is made once,
- * at ingest, and stored with the document. Owner:   a map's runs live in the caller's arena.
- * Threads: a map does not change; read it from any. Fails:   ERR_TOO_LARGE past the arena,
- * ERR_DOCUMENT for runs that do not fit the text or the file, and for stored bytes that are no map.
+ *   place map joins the parser's runs (text offset -> file offset) with the line of each run's
+ *   beginning, so that any piece of text finds its place without the file at hand. It is made
+ *   once, at ingest, and stored with the document.
+ * Owner:   a map's runs live in the caller's arena.
+ * Threads: a map does not change; read it from any.
+ * Fails:   ERR_TOO_LARGE past the arena, ERR_DOCUMENT for runs that do not fit the text or the
+ *   file, and for stored bytes that are no map.
  */
 #ifndef JARVIS_RETRIEVAL_PLACE_H
 #define JARVIS_RETRIEVAL_PLACE_H

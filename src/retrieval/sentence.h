@@ -1,10 +1,12 @@
 /* sentence.h - where sentences end, in English and Spanish prose.
  *
- * Purpose: the chunker packs sentences, extractive answers quote them: both cut at the same places.
- * A sentence ends after . ! ? … (with closing quotes and brackets) before white space and something
- * that may begin a sentence, unless the word before is a known abbreviation (Dr., p. ej., etc.), an
- * initial, or a number in a list; at an empty line; and before a list item. Owner:   works on the
- * caller's text. Threads: safe from any. Fails: never.
+ * Purpose: the chunker packs sentences, extractive answers quote them: both cut at the same
+ *   places. A sentence ends after . ! ? … (with closing quotes and brackets) before white space
+ *   and something that may begin a sentence, unless the word before is a known abbreviation (Dr.,
+ *   p. ej., etc.), an initial, or a number in a list; at an empty line; and before a list item.
+ * Owner:   works on the caller's text.
+ * Threads: safe from any.
+ * Fails:   never.
  */
 #ifndef JARVIS_RETRIEVAL_SENTENCE_H
 #define JARVIS_RETRIEVAL_SENTENCE_H

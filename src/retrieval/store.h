@@ -1,13 +1,14 @@
 /* store.h - the one truth on disk: collections, uploaded files, documents, passages, vectors.
  *
  * Purpose: a database (SQLite) from which everything else is derived. A document is written with
- * its passages in one transaction, so that a crash at any point leaves whole documents only.
- * Vectors are kept by what they were computed from and shared by all passages of the same text.
+ *   its passages in one transaction, so that a crash at any point leaves whole documents only.
+ *   Vectors are kept by what they were computed from and shared by all passages of the same text.
  * Owner:   store_open() gives a store that store_close() ends; results live in the caller's arena.
- * Threads: all functions are safe from any thread; readers do not wait for the writer, writers take
- * turns. Fails:   ERR_NOT_FOUND, ERR_CONFLICT (a name in use); ERR_STORE: the file is damaged or of
- * a newer version, with what to do; ERR_DISK_FULL: nothing of the transaction is kept; ERR_BUSY:
- * another process holds the database; ERR_TOO_LARGE: the arena is full.
+ * Threads: all functions are safe from any thread; readers do not wait for the writer, writers
+ *   take turns.
+ * Fails:   ERR_NOT_FOUND, ERR_CONFLICT (a name in use); ERR_STORE: the file is damaged or of a
+ *   newer version, with what to do; ERR_DISK_FULL: nothing of the transaction is kept; ERR_BUSY:
+ *   another process holds the database; ERR_TOO_LARGE: the arena is full.
  *
  * Numbers of documents ascend for ever and are never given again, so a (document number, ordinal)
  * names one passage of one version of a document, also after it is gone.

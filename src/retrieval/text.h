@@ -1,10 +1,11 @@
 /* text.h - from text to the terms that search compares.
  *
  * Purpose: one analysis for passages and questions. A word is a run of letters, digits and marks
- * (an apostrophe between letters belongs to it; each CJK ideograph or kana is a word). Its term is:
- * NFKC and case folding (utf8proc), Snowball stem of the text's language, accents removed. In
- * Spanish the tilde of ñ stays (año is not ano); in English it goes (jalapeño is jalapeno). Owner:
- * an analyzer belongs to who made it; terms given to a visitor are valid during the call only.
+ *   (an apostrophe between letters belongs to it; each CJK ideograph or kana is a word). Its term
+ *   is: NFKC and case folding (utf8proc), Snowball stem of the text's language, accents removed.
+ *   In Spanish the tilde of ñ stays (año is not ano); in English it goes (jalapeño is jalapeno).
+ * Owner:   an analyzer belongs to who made it; terms given to a visitor are valid during the call
+ *   only.
  * Threads: an analyzer is one thread's at a time; the functions without one are safe from any.
  * Fails:   ERR_NO_MEMORY. Text that is not valid UTF-8 is no error: a bad byte separates words.
  *

@@ -1,10 +1,11 @@
 /* vector.h - dense search: every vector compared with the question's, exactly.
  *
  * Purpose: cosines by dot products of normalised float vectors in one flat array; plain C that
- * compilers vectorise. Owner:   vectors_free() ends it. Slots are those of bm25.h; a slot may be
- * without a vector. Threads: many may read; set, remove and compact need the array to themselves.
+ *   compilers vectorise.
+ * Owner:   vectors_free() ends it. Slots are those of bm25.h; a slot may be without a vector.
+ * Threads: many may read; set, remove and compact need the array to themselves.
  * Fails:   ERR_INVALID_REQUEST for a vector of another length than the first, with a value that is
- * not finite, or of no direction (all zero); ERR_NO_MEMORY. Nothing changes then.
+ *   not finite, or of no direction (all zero); ERR_NO_MEMORY. Nothing changes then.
  */
 #ifndef JARVIS_RETRIEVAL_VECTOR_H
 #define JARVIS_RETRIEVAL_VECTOR_H
