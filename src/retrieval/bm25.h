@@ -3,12 +3,12 @@
  * Purpose: score(passage, question) = sum over the question's terms t of
  *     n(t) · idf(t) · tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / average length))
  *   with idf(t) = ln(1 + (N - df + 0.5) / (df + 0.5)), as Lucene has it (there without the constant
- * factor k1 + 1), k1 = 1.2, b = 0.75; Robertson and Zaragoza, "The Probabilistic Relevance
- * Framework: BM25 and Beyond", 2009. n(t) is how often the question has t; length is in words,
- * stop words included. Passages of both languages share N, df and the average length; a passage is
- * scored with the terms that the question has in the passage's own language, so that "kernel" is
- * one word in both while "licencias" meets only Spanish stems. Stop words of the question's
- * language and of the passage's are left out, when other words remain.
+ *   factor k1 + 1), k1 = 1.2, b = 0.75; Robertson and Zaragoza, "The Probabilistic Relevance
+ *   Framework: BM25 and Beyond", 2009. n(t) is how often the question has t; length is in words,
+ *   stop words included. Passages of both languages share N, df and the average length; a passage
+ *   is scored with the terms that the question has in the passage's own language, so that "kernel"
+ *   is one word in both while "licencias" meets only Spanish stems. Stop words of the question's
+ *   language and of the passage's are left out, when other words remain.
  * Owner:   bm25_free() ends it. Slots are the caller's numbers for passages, dense from 0 (see
  *   index.c).
  * Threads: many may read; add, remove and compact need the index to themselves.

@@ -34,7 +34,9 @@ typedef bool (*chunk_count_fn)(void *user, const char *const *texts, size_t n, u
                                struct err *err);
 
 struct chunk_options {
-    uint32_t target_tokens; /* aimed and largest, save for a word that is larger: >= 1 */
+    /* Aimed and largest; only a heading may come on top (a quarter at most), and a single character
+     * may be larger. >= 1. */
+    uint32_t target_tokens;
     /* Of the end of a passage, repeated in the next one: whole sentences where they fit, else
      * words. Not across headings. At most half of target_tokens is used. */
     uint32_t overlap_tokens;

@@ -6,8 +6,8 @@
  *   once, at ingest, and stored with the document.
  * Owner:   a map's runs live in the caller's arena.
  * Threads: a map does not change; read it from any.
- * Fails:   ERR_TOO_LARGE past the arena, ERR_DOCUMENT for runs that do not fit the text or the
- *   file, and for stored bytes that are no map.
+ * Fails:   ERR_NO_MEMORY past the arena, ERR_DOCUMENT for runs that do not fit the text or the
+ *   file, ERR_STORE for stored bytes that are no map.
  */
 #ifndef JARVIS_RETRIEVAL_PLACE_H
 #define JARVIS_RETRIEVAL_PLACE_H

@@ -26,12 +26,14 @@ enum {
     TEXT_TERM_MAX = 256, /* bytes of a term; a longer one is cut */
 };
 
+/* One word. None of its strings is NUL-terminated. */
 struct text_token {
-    const char *term; /* not NUL-terminated */
+    const char *term; /* what search compares */
     size_t length;
+    const char *word; /* folded, not stemmed, with its accents: for text_is_stop_word() */
+    size_t word_length;
     size_t offset; /* of the word in the text, bytes */
     size_t source_length;
-    bool stop; /* a stop word of the language; it is indexed all the same */
 };
 
 struct text_analyzer;
@@ -49,7 +51,8 @@ bool text_analyze(struct text_analyzer *analyzer, const char *text, size_t lengt
  * KiB are read. `fallback` when nothing speaks for either. */
 enum lang text_detect(const char *text, size_t length, enum lang fallback);
 
-/* True for a stop word of the language; `word` is folded to lower case, with its accents. */
+/* True for a stop word of the language: articles, pronouns, prepositions, forms of to be and to
+ * have and the like, which say little about what is asked. `word` as text_token has it. */
 bool text_is_stop_word(const char *word, size_t length, enum lang lang);
 
 #endif
