@@ -56,12 +56,13 @@ uint32_t bm25_count(const struct bm25 *bm25);
 /* Closes the gaps: the n-th slot that is present becomes slot n. */
 bool bm25_compact(struct bm25 *bm25, struct err *err);
 
-/* A question's terms. */
+/* A term of a question. */
 struct bm25_term {
     char term[TEXT_TERM_MAX];
     size_t length;
-    uint32_t count;     /* times in the question */
-    uint32_t languages; /* bit 1 << lang: passages of that language are scored with it */
+    /* How often the question has it when it is read as that language; 0: passages of the language
+     * are not scored with it. */
+    uint32_t count[LANG_COUNT];
 };
 
 struct bm25_query {
@@ -77,7 +78,10 @@ void bm25_query_free(struct bm25_query *query);
 /* The score of every passage into scores[0 .. bm25_slots()), 0 where no term is shared. */
 void bm25_score(const struct bm25 *bm25, const struct bm25_query *query, float *scores);
 
-/* ln(1 + (N - df + 0.5) / (df + 0.5)); the idf of a term that no passage has is that of df = 0. */
-double bm25_idf(const struct bm25 *bm25, const char *term, size_t length);
+/* In how many passages a term is. */
+uint32_t bm25_frequency(const struct bm25 *bm25, const char *term, size_t length);
+
+/* ln(1 + (N - df + 0.5) / (df + 0.5)) for a term in df of N passages: > 0. */
+double bm25_idf(uint32_t passages, uint32_t frequency);
 
 #endif

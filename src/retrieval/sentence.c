@@ -93,18 +93,19 @@ static bool opens(char c)
     return is_space(c) || strchr("([{\"'*_", c) != NULL;
 }
 
-/* A full stop at text[at], after the sentence's start: does it only shorten the word before it? `next`
- * is the character that follows the white space. */
+/* A full stop at text[at], after the sentence's start: does it only shorten the word before it?
+ * `next` is the character that follows the white space. */
 static bool is_abbreviation(const char *text, size_t start, size_t at, uint32_t next)
 {
     /* Before a name or anything else … */
     static const char *const always[] = {
-        "mr",   "mrs", "ms", "dr",  "dra", "prof", "st",   "sr", "sra", "srta", "d",  "ud",  "uds",
-        "vs",   "e.g", "cf", "i.e", "p",   "p.ej", "ej",   "av", "gen", "col",  "lic", "avda", NULL};
+        "mr", "mrs", "ms", "dr",  "dra", "prof", "st", "sr", "sra", "srta", "d",   "ud",   "uds",
+        "vs", "e.g", "cf", "i.e", "p",   "p.ej", "ej", "av", "gen", "col",  "lic", "avda", NULL};
     /* … and before a number only: "No. 5", but "He said no. Then …". */
     static const char *const numbered[] = {
-        "no",  "nos", "fig", "figs", "vol",    "art",   "arts", "pp",  "sec",   "ch",      "eq", "cap",
-        "sect", "ver", "ed",  "approx", "aprox", "ca",   "tel", "n\xC2\xBA", "n\xC3\xBAm",
+        "no",         "nos",         "fig",        "figs", "vol", "art",       "arts",
+        "pp",         "sec",         "ch",         "eq",   "cap", "sect",      "ver",
+        "ed",         "approx",      "aprox",      "ca",   "tel", "n\xC2\xBA", "n\xC3\xBAm",
         "p\xC3\xA1g", "p\xC3\xA1gs", "t\xC3\xADt", NULL};
     size_t from = at;
     while (from > start && at - from < ABBREVIATION_MAX && !opens(text[from - 1]))

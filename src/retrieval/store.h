@@ -170,8 +170,9 @@ struct document {
     size_t passages;
 };
 
-/* Writes a document with its passages, replacing the one of the same path (or, with file_id, of the
- * same file) in the collection; one transaction. ERR_NOT_FOUND when the collection is gone. */
+/* Writes a document with its passages in one transaction. It replaces the one of the same path or,
+ * with file_id, the one made of the same file; uploaded files may share a name (path) with each
+ * other and with a path. ERR_NOT_FOUND when the collection or the file is gone. */
 bool store_document_put(struct store *store, const struct document_new *document,
                         struct document_written *ret, struct err *err);
 
@@ -185,10 +186,11 @@ bool store_document_by_path(struct store *store, const char *collection, const c
 bool store_document_by_id(struct store *store, const char *collection, const char *id,
                           struct arena *arena, struct document *ret, struct err *err);
 
-/* Documents in the order of their paths, after `after` ("" for the beginning), at most `limit` of
- * them. `prefix`: only those whose path is it or lies below it as a directory ("/a" takes "/a" and
- * "/a/b", not "/ab");
- * "": all. */
+/* Documents in the order of their paths, after the path `after` ("" for the beginning): at most
+ * `limit` (STORE_PAGE_MAX), and beyond it those that share the last one's path, as uploaded files
+ * of one name may. `prefix`: only those whose path is it or lies below it as a directory ("/a"
+ * takes "/a" and "/a/b", not
+ * "/ab"); "": all. */
 bool store_document_list(struct store *store, const char *collection, const char *prefix,
                          const char *after, size_t limit, struct arena *arena,
                          struct document **ret, size_t *ret_count, struct err *err);

@@ -4,8 +4,8 @@
  *   compilers vectorise.
  * Owner:   vectors_free() ends it. Slots are those of bm25.h; a slot may be without a vector.
  * Threads: many may read; set, remove and compact need the array to themselves.
- * Fails:   ERR_INVALID_REQUEST for a vector of another length than the first, with a value that is
- *   not finite, or of no direction (all zero); ERR_NO_MEMORY. Nothing changes then.
+ * Fails:   ERR_INVALID_REQUEST for a vector of another length than the first or with a value that
+ * is not finite; ERR_NO_MEMORY. Nothing changes then.
  */
 #ifndef JARVIS_RETRIEVAL_VECTOR_H
 #define JARVIS_RETRIEVAL_VECTOR_H
@@ -26,7 +26,8 @@ struct vectors;
 bool vectors_new(struct vectors **ret, struct err *err);
 void vectors_free(struct vectors *vectors);
 
-/* Sets or replaces the vector of a slot: copied and scaled to norm 1. */
+/* Sets or replaces the vector of a slot: copied and scaled to norm 1. One that is all zero has no
+ * direction: the slot is without a vector then. */
 bool vectors_set(struct vectors *vectors, uint32_t slot, const float *values, uint32_t dimensions,
                  struct err *err);
 void vectors_remove(struct vectors *vectors, uint32_t slot);
@@ -43,6 +44,9 @@ bool vectors_has(const struct vectors *vectors, uint32_t slot);
  * elsewhere. */
 bool vectors_score(const struct vectors *vectors, const float *query, uint32_t dimensions,
                    float *scores, uint32_t slots, struct err *err);
+
+/* ERR_INVALID_REQUEST for a length out of range or a value that is not finite. */
+bool vector_check(const float *values, uint32_t dimensions, struct err *err);
 
 /* The dot product, summed in a fixed order: the same result on every call. */
 float vector_dot(const float *a, const float *b, uint32_t dimensions);

@@ -1,0 +1,146 @@
+#include "retrieval/fusion.h"
+
+#include <stdlib.h>
+
+double fusion_norm(double score, double minimum, double maximum)
+{
+    if (maximum <= minimum)
+        return 0;
+    double norm = (score - minimum) / (maximum - minimum);
+    return norm < 0 ? 0 : norm > 1 ? 1 : norm;
+}
+
+/* Ties: by list, then by slot. */
+static int compare_numbers(const struct fusion_candidate *a, const struct fusion_candidate *b)
+{
+    if (a->list != b->list)
+        return a->list < b->list ? -1 : 1;
+    return a->slot < b->slot ? -1 : a->slot > b->slot;
+}
+
+static int compare_fused(const void *left, const void *right)
+{
+    const struct fusion_candidate *a = left;
+    const struct fusion_candidate *b = right;
+    if (a->fused != b->fused)
+        return a->fused > b->fused ? -1 : 1;
+    return compare_numbers(a, b);
+}
+
+static int compare_sparse(const void *left, const void *right)
+{
+    const struct fusion_candidate *a = left;
+    const struct fusion_candidate *b = right;
+    if (a->sparse != b->sparse)
+        return a->sparse > b->sparse ? -1 : 1;
+    return compare_numbers(a, b);
+}
+
+static int compare_dense(const void *left, const void *right)
+{
+    const struct fusion_candidate *a = left;
+    const struct fusion_candidate *b = right;
+    if (a->has_dense != b->has_dense)
+        return a->has_dense ? -1 : 1;
+    if (a->has_dense && a->dense != b->dense)
+        return a->dense > b->dense ? -1 : 1;
+    return compare_numbers(a, b);
+}
+
+void fusion_convex(struct fusion_candidate *candidates, size_t count, double alpha)
+{
+    bool any_dense = false;
+    double sparse_max = 0;
+    double dense_max = -1;
+    double dense_min = 1; /* of those that have one: stands for the others */
+    for (size_t i = 0; i < count; i++) {
+        const struct fusion_candidate *candidate = &candidates[i];
+        if (candidate->sparse > sparse_max)
+            sparse_max = candidate->sparse;
+        if (!candidate->has_dense)
+            continue;
+        any_dense = true;
+        if (candidate->dense > dense_max)
+            dense_max = candidate->dense;
+        if (candidate->dense < dense_min)
+            dense_min = candidate->dense;
+    }
+    if (!any_dense)
+        alpha = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct fusion_candidate *candidate = &candidates[i];
+        double dense = candidate->has_dense ? candidate->dense : dense_min;
+        candidate->fused = alpha * fusion_norm(dense, -1, dense_max) +
+                           (1 - alpha) * fusion_norm(candidate->sparse, 0, sparse_max);
+    }
+    qsort(candidates, count, sizeof(*candidates), compare_fused);
+}
+
+void fusion_rrf(struct fusion_candidate *candidates, size_t count)
+{
+    qsort(candidates, count, sizeof(*candidates), compare_sparse);
+    for (size_t i = 0; i < count; i++)
+        candidates[i].fused = candidates[i].sparse > 0 ? 1.0 / (FUSION_RRF_K + (double)i + 1) : 0;
+    qsort(candidates, count, sizeof(*candidates), compare_dense);
+    for (size_t i = 0; i < count && candidates[i].has_dense; i++)
+        candidates[i].fused += 1.0 / (FUSION_RRF_K + (double)i + 1);
+    qsort(candidates, count, sizeof(*candidates), compare_fused);
+}
+
+/* ---------------------------------------------------------------- the best of many */
+
+/* True when number a stands behind number b in the result. */
+static bool is_worse(const float *scores, uint32_t a, uint32_t b)
+{
+    return scores[a] < scores[b] || (scores[a] == scores[b] && a > b);
+}
+
+/* Moves the item at `at` down a heap whose worst item is on top. */
+static void sift_down(const float *scores, uint32_t *heap, size_t count, size_t at)
+{
+    for (;;) {
+        size_t worst = at;
+        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < count; child++)
+            if (is_worse(scores, heap[child], heap[worst]))
+                worst = child;
+        if (worst == at)
+            return;
+        uint32_t swap = heap[at];
+        heap[at] = heap[worst];
+        heap[worst] = swap;
+        at = worst;
+    }
+}
+
+static void sift_up(const float *scores, uint32_t *heap, size_t at)
+{
+    while (at > 0 && is_worse(scores, heap[at], heap[(at - 1) / 2])) {
+        uint32_t swap = heap[at];
+        heap[at] = heap[(at - 1) / 2];
+        heap[(at - 1) / 2] = swap;
+        at = (at - 1) / 2;
+    }
+}
+
+size_t fusion_top(const float *scores, size_t count, float floor, uint32_t *ret, size_t want)
+{
+    size_t filled = 0;
+    for (size_t i = 0; i < count && want > 0; i++) {
+        if (!(scores[i] > floor))
+            continue;
+        if (filled < want) {
+            ret[filled] = (uint32_t)i;
+            sift_up(scores, ret, filled++);
+        } else if (is_worse(scores, ret[0], (uint32_t)i)) {
+            ret[0] = (uint32_t)i;
+            sift_down(scores, ret, filled, 0);
+        }
+    }
+    for (size_t left = filled; left > 1; left--) { /* the worst goes to the end */
+        uint32_t swap = ret[0];
+        ret[0] = ret[left - 1];
+        ret[left - 1] = swap;
+        sift_down(scores, ret, left - 1, 0);
+    }
+    return filled;
+}

@@ -1,0 +1,214 @@
+/* A search, step by step: the question becomes terms; each index scores all its passages by words
+ * and by meaning; the best of both lists are the candidates, each with both exact scores; fusion
+ * ranks the candidates of all indexes together. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/vec.h"
+#include "retrieval/index_content.h"
+
+enum { CANDIDATES_MAX = 1 << 24 };
+
+/* Candidates of all indexes. A candidate's `slot` is its place in `keys`, for slots change when an
+ * index is unlocked. */
+struct pool {
+    struct fusion_candidate *candidates;
+    size_t capacity;
+    struct passage_key *keys;
+    size_t key_capacity;
+    size_t count;
+    uint32_t list; /* number of the index at hand */
+};
+
+/* The scores of every passage of one index, and the best slots of both lists. */
+struct scan {
+    uint32_t slots;
+    float *sparse;
+    float *dense;
+    bool has_dense;
+    uint32_t *best; /* room for both lists */
+    size_t best_count;
+};
+
+static void scan_free(struct scan *scan)
+{
+    free(scan->sparse);
+    free(scan->dense);
+    free(scan->best);
+}
+
+static int compare_slots(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left;
+    uint32_t b = *(const uint32_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+/* Sorts the slots and drops what is there twice. */
+static void unite(struct scan *scan)
+{
+    qsort(scan->best, scan->best_count, sizeof(*scan->best), compare_slots);
+    size_t kept = 0;
+    for (size_t i = 0; i < scan->best_count; i++)
+        if (i == 0 || scan->best[i] != scan->best[i - 1])
+            scan->best[kept++] = scan->best[i];
+    scan->best_count = kept;
+}
+
+static bool scan_content(const struct content *content, const struct bm25_query *terms,
+                         const struct index_query *query, bool use_dense, size_t want,
+                         struct scan *scan, struct err *err)
+{
+    scan->slots = bm25_slots(content->bm25);
+    if (want > scan->slots)
+        want = scan->slots;
+    scan->sparse = calloc((size_t)scan->slots + 1, sizeof(*scan->sparse));
+    scan->dense = calloc((size_t)scan->slots + 1, sizeof(*scan->dense));
+    scan->best = calloc(2 * want + 1, sizeof(*scan->best));
+    if (!scan->sparse || !scan->dense || !scan->best)
+        return err_no_memory(err);
+    bm25_score(content->bm25, terms, scan->sparse);
+    scan->has_dense = query->vector && vectors_count(content->vectors) > 0;
+    if (scan->has_dense && !vectors_score(content->vectors, query->vector, query->dimensions,
+                                          scan->dense, scan->slots, err))
+        return false;
+    bool words = !use_dense || query->method == FUSION_RRF || query->alpha < 1;
+    bool meaning = use_dense && (query->method == FUSION_RRF || query->alpha > 0);
+    if (words)
+        scan->best_count = fusion_top(scan->sparse, scan->slots, 0, scan->best, want);
+    if (meaning && scan->has_dense)
+        scan->best_count +=
+            fusion_top(scan->dense, scan->slots, VECTOR_NONE, scan->best + scan->best_count, want);
+    unite(scan);
+    return true;
+}
+
+static bool add_candidates(struct pool *pool, const struct content *content,
+                           const struct scan *scan, struct err *err)
+{
+    size_t need = pool->count + scan->best_count;
+    if (!vec_reserve(&pool->candidates, &pool->capacity, need + 1, sizeof(*pool->candidates),
+                     CANDIDATES_MAX, err) ||
+        !vec_reserve(&pool->keys, &pool->key_capacity, need + 1, sizeof(*pool->keys),
+                     CANDIDATES_MAX, err))
+        return false;
+    for (size_t i = 0; i < scan->best_count; i++) {
+        uint32_t slot = scan->best[i];
+        bool has_dense = scan->has_dense && scan->dense[slot] > VECTOR_NONE;
+        pool->keys[pool->count] = content->keys[slot];
+        pool->candidates[pool->count] =
+            (struct fusion_candidate){.list = pool->list,
+                                      .slot = (uint32_t)pool->count,
+                                      .sparse = scan->sparse[slot],
+                                      .dense = has_dense ? scan->dense[slot] : 0,
+                                      .has_dense = has_dense};
+        pool->count++;
+    }
+    return true;
+}
+
+/* Adds the candidates of one index. */
+static bool search_index(struct index *index, const struct bm25_query *terms,
+                         const struct index_query *query, bool use_dense, struct pool *pool,
+                         struct err *err)
+{
+    size_t want = query->candidates > 0 ? query->candidates : INDEX_CANDIDATES_DEFAULT;
+    if (want < query->top_k)
+        want = query->top_k;
+    struct scan scan = {.sparse = NULL};
+    pthread_rwlock_rdlock(&index->lock);
+    bool ok = scan_content(index->content, terms, query, use_dense, want, &scan, err) &&
+              add_candidates(pool, index->content, &scan, err);
+    pthread_rwlock_unlock(&index->lock);
+    scan_free(&scan);
+    return ok;
+}
+
+static bool any_vectors(struct index *const *indexes, size_t count)
+{
+    bool any = false;
+    for (size_t i = 0; i < count && !any; i++) {
+        pthread_rwlock_rdlock(&indexes[i]->lock);
+        any = vectors_count(indexes[i]->content->vectors) > 0;
+        pthread_rwlock_unlock(&indexes[i]->lock);
+    }
+    return any;
+}
+
+static bool write_hits(const struct pool *pool, size_t top_k, struct arena *arena,
+                       struct index_hit **ret, size_t *ret_count, struct err *err)
+{
+    size_t count = pool->count < top_k ? pool->count : top_k;
+    struct index_hit *hits = arena_array(arena, count, sizeof(*hits));
+    if (!hits)
+        return err_no_memory(err);
+    for (size_t i = 0; i < count; i++) {
+        const struct fusion_candidate *candidate = &pool->candidates[i];
+        hits[i] = (struct index_hit){.index = candidate->list,
+                                     .key = pool->keys[candidate->slot],
+                                     .score = candidate->fused,
+                                     .sparse = candidate->sparse,
+                                     .dense = candidate->dense,
+                                     .has_dense = candidate->has_dense};
+    }
+    *ret = hits;
+    *ret_count = count;
+    return true;
+}
+
+static bool search_terms(struct index *const *indexes, size_t index_count,
+                         const struct bm25_query *terms, const struct index_query *query,
+                         struct arena *arena, struct index_hit **ret, size_t *ret_count,
+                         struct err *err)
+{
+    bool use_dense = query->vector && any_vectors(indexes, index_count);
+    struct pool pool = {.candidates = NULL};
+    bool ok = true;
+    for (size_t i = 0; ok && i < index_count; i++) {
+        pool.list = (uint32_t)i;
+        ok = search_index(indexes[i], terms, query, use_dense, &pool, err);
+    }
+    if (ok && query->method == FUSION_RRF)
+        fusion_rrf(pool.candidates, pool.count);
+    else if (ok)
+        fusion_convex(pool.candidates, pool.count, query->alpha);
+    ok = ok && write_hits(&pool, query->top_k, arena, ret, ret_count, err);
+    free(pool.candidates);
+    free(pool.keys);
+    return ok;
+}
+
+static bool check_query(const struct index_query *query, struct err *err)
+{
+    if (query->top_k == 0 || query->top_k > INDEX_TOP_K_MAX)
+        return err_set_param(err, ERR_INVALID_REQUEST, "top_k",
+                             "top_k must be between 1 and %d, not %zu", INDEX_TOP_K_MAX,
+                             query->top_k);
+    if (!(query->alpha >= 0 && query->alpha <= 1))
+        return err_set_param(err, ERR_INVALID_REQUEST, "alpha",
+                             "alpha must be between 0 and 1, not %g", query->alpha);
+    return true;
+}
+
+bool index_search(struct index *const *indexes, size_t index_count, const struct index_query *query,
+                  struct arena *arena, struct index_hit **ret, size_t *ret_count, struct err *err)
+{
+    if (!check_query(query, err))
+        return false;
+    if (index_count == 0) {
+        *ret = NULL;
+        *ret_count = 0;
+        return true;
+    }
+    struct text_analyzer *analyzer;
+    struct bm25_query terms;
+    if (!index_analyzer_take(indexes[0]->set, &analyzer, err))
+        return false;
+    bool ok = bm25_query_make(analyzer, query->text, query->length, &terms, err);
+    index_analyzer_give(indexes[0]->set, analyzer);
+    if (!ok)
+        return false;
+    ok = search_terms(indexes, index_count, &terms, query, arena, ret, ret_count, err);
+    bm25_query_free(&terms);
+    return ok;
+}
