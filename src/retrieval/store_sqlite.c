@@ -425,7 +425,7 @@ bool store_check(struct store *store, struct err *err)
     if (!db_begin_read(store, &db, err))
         return false;
     struct query query;
-    query_open(&query, db, "SELECT integrity_check FROM pragma_integrity_check(1)");
+    query_open(&query, db, "PRAGMA integrity_check(1)");
     bool ok = true;
     if (query_row(&query)) {
         const char *finding = (const char *)sqlite3_column_text(query.statement, 0);
