@@ -145,7 +145,8 @@ static bool listen_valid(const char *listen)
     if (!bracketed && memchr(listen, ':', (size_t)(colon - listen)))
         return false;
     size_t digits = strspn(colon + 1, "0123456789");
-    return digits > 0 && digits <= 5 && colon[1 + digits] == '\0' && atol(colon + 1) <= 65535;
+    return digits > 0 && digits <= 5 && colon[1 + digits] == '\0' &&
+           strtoul(colon + 1, NULL, 10) <= UINT16_MAX;
 }
 
 /* What the table cannot say. Only a value that somebody set can be wrong, so it has a place. */

@@ -228,9 +228,9 @@ static void test_load_and_environment(void **state)
 
     static const char text[] = "{\"server.listen\": \"a:1\", \"chunk.tokens\": 100}";
     free(testing_file(folder, "jarvis.json", text, strlen(text)));
-    setenv("JARVIS_SERVER_LISTEN", "b:2", 1);
-    setenv("JARVIS_RETRIEVAL_RERANK", "false", 1);
-    setenv("JARVIS_RETRIEVAL_ALPHA", "0.75", 1);
+    setenv("JARVIS_SERVER_LISTEN", "b:2", 1);      /* allow(setenv): no other thread is there */
+    setenv("JARVIS_RETRIEVAL_RERANK", "false", 1); /* allow(setenv): no other thread is there */
+    setenv("JARVIS_RETRIEVAL_ALPHA", "0.75", 1);   /* allow(setenv): no other thread is there */
     assert_true(config_load(path, &config, NULL));
     assert_string_equal(config->server_listen, "b:2");
     assert_int_equal(config->chunk_tokens, 100);
@@ -238,14 +238,14 @@ static void test_load_and_environment(void **state)
     assert_true(config->retrieval_alpha == 0.75);
     config_free(config);
 
-    setenv("JARVIS_RETRIEVAL_ALPHA", "0.75x", 1);
+    setenv("JARVIS_RETRIEVAL_ALPHA", "0.75x", 1); /* allow(setenv): no other thread is there */
     assert_false(config_load(path, &config, &err));
     assert_int_equal(err.code, ERR_CONFIG);
     assert_ptr_equal(strstr(err.message[LANG_EN], "JARVIS_RETRIEVAL_ALPHA: "),
                      err.message[LANG_EN]);
-    unsetenv("JARVIS_SERVER_LISTEN");
-    unsetenv("JARVIS_RETRIEVAL_RERANK");
-    unsetenv("JARVIS_RETRIEVAL_ALPHA");
+    unsetenv("JARVIS_SERVER_LISTEN");    /* allow(unsetenv): no other thread is there */
+    unsetenv("JARVIS_RETRIEVAL_RERANK"); /* allow(unsetenv): no other thread is there */
+    unsetenv("JARVIS_RETRIEVAL_ALPHA");  /* allow(unsetenv): no other thread is there */
     free(path);
     testing_remove(folder);
 }

@@ -32,7 +32,7 @@ static int setup(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
     assert_non_null(fixture);
-    strcpy(fixture->dir, "/tmp/jarvis-log-XXXXXX");
+    snprintf(fixture->dir, sizeof(fixture->dir), "/tmp/jarvis-log-XXXXXX");
     assert_non_null(mkdtemp(fixture->dir));
     snprintf(fixture->path, sizeof(fixture->path), "%s/log", fixture->dir);
     assert_true(log_open(fixture->path, LOG_INFO, &fixture->log, NULL));
@@ -240,7 +240,8 @@ static void test_full_disk_is_counted(void **state)
 static void test_torn_line_does_not_spoil_the_next(void **state)
 {
     struct fixture *fixture = *state;
-    signal(SIGXFSZ, SIG_IGN);
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    assert_int_equal(sigaction(SIGXFSZ, &ignore, NULL), 0);
     struct rlimit before;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     struct rlimit small = {.rlim_cur = 40, .rlim_max = before.rlim_max};

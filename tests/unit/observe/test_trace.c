@@ -46,7 +46,7 @@ static void test_bad_headers_get_a_fresh_id(void **state)
         assert_int_equal(strspn(trace.id, "0123456789abcdef"), 32);
         assert_string_not_equal(trace.id, TRACE_ID);
         assert_string_not_equal(trace.id, previous);
-        strcpy(previous, trace.id);
+        memcpy(previous, trace.id, sizeof(previous));
     }
 }
 
