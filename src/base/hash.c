@@ -21,6 +21,12 @@ struct hash hash_bytes(const void *bytes, size_t length)
 
 bool hash_file(const char *path, struct hash *ret, struct err *err)
 {
+    return hash_file_cancellable(path, NULL, ret, err);
+}
+
+bool hash_file_cancellable(const char *path, struct cancel *cancel, struct hash *ret,
+                           struct err *err)
+{
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno,
@@ -28,13 +34,15 @@ bool hash_file(const char *path, struct hash *ret, struct err *err)
     blake3_hasher hasher;
     blake3_hasher_init(&hasher);
     char buffer[64 * 1024];
-    ssize_t got;
-    while ((got = read(fd, buffer, sizeof(buffer))) > 0)
+    ssize_t got = 0;
+    while (!cancel_is_set(cancel) && (got = read(fd, buffer, sizeof(buffer))) > 0)
         blake3_hasher_update(&hasher, buffer, (size_t)got);
     int failed = errno;
     close(fd);
     if (got < 0)
         return err_set_errno(err, ERR_IO, failed, "cannot read \"%s\"", path);
+    if (cancel_is_set(cancel))
+        return cancel_error(err);
     blake3_hasher_finalize(&hasher, ret->bytes, sizeof(ret->bytes));
     return true;
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/thread.h"
 
 enum { HASH_BYTES = 32, HASH_HEX = HASH_BYTES * 2 + 1, ID_MAX = 48 };
 
@@ -22,6 +23,10 @@ struct hash hash_bytes(const void *bytes, size_t length);
 
 /* BLAKE3 of a whole file, read in pieces. ERR_IO / ERR_NOT_FOUND. */
 bool hash_file(const char *path, struct hash *ret, struct err *err);
+
+/* The same, given up with ERR_CANCELLED soon after `cancel` (which may be NULL) has fired. */
+bool hash_file_cancellable(const char *path, struct cancel *cancel, struct hash *ret,
+                           struct err *err);
 
 void hash_hex(const struct hash *hash, char out[HASH_HEX]);
 bool hash_equal(const struct hash *a, const struct hash *b);

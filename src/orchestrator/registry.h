@@ -37,7 +37,8 @@ struct registry_options {
     const char *models_dir;      /* where relative model paths begin */
     const struct config *config; /* read while opening: models, memory.*, worker.* */
     struct log *log;
-    bool keep_spare; /* false in tests that count processes */
+    bool keep_spare;          /* false in tests that count processes */
+    uint64_t available_bytes; /* memory that the machine has, for tests; 0: ask the kernel */
 };
 
 bool registry_open(const struct registry_options *options, struct registry **ret, struct err *err);
@@ -73,7 +74,8 @@ void lease_release(struct lease *lease); /* NULL is fine */
 const struct msg_loaded *lease_model(const struct lease *lease);
 const struct model_entry *lease_entry(const struct lease *lease);
 
-/* BLAKE3 of the model file (computed once a load, in the background of it): the key of stored embeddings. */
+/* BLAKE3 of the model file: the key of stored embeddings. Known from the load on, but for chat models, whose file is
+ * read at the first call. NULL when it cannot be read. Valid as long as the lease. */
 const struct hash *lease_model_hash(const struct lease *lease);
 
 /* L2-normalised vectors, in the order of the texts; any count (sent in parts). `prefix` is put before each. */

@@ -1,0 +1,220 @@
+/* internal.h - the registry as its own files see it.
+ *
+ * Purpose: private to src/orchestrator: the table of models, loads, the keeper, the parser workers.
+ * Owner:   struct registry owns all of it. A model is freed only while it has no lease, no load and no instance, so a
+ *   lease may point to it. An instance is counted: the model holds one reference while it is loaded with it, each
+ *   lease another.
+ * Threads: everything that is not marked otherwise is guarded by registry->lock. Lock order and the threads there
+ *   are: the top of registry.c.
+ * Fails:   see registry.h.
+ */
+#ifndef JARVIS_ORCHESTRATOR_INTERNAL_H
+#define JARVIS_ORCHESTRATOR_INTERNAL_H
+
+#include "base/str.h"
+#include "orchestrator/memory.h"
+#include "orchestrator/registry.h"
+#include "orchestrator/worker.h"
+
+enum {
+    REGISTRY_MODELS_MAX = 1000,
+    REGISTRY_WHY_MAX = 256,
+    PARSERS_MAX = 4,
+    PARSER_CHARSET_MAX = 41, /* bytes of a charset's name, its NUL included */
+    INSTANCE_ARENA_MAX = 64 * 1024,
+    LEASE_RENEWALS_MAX = 4, /* workers that may die under one lease */
+    OVERTAKES_MAX = 16,     /* loads that may pass one that waits for memory */
+};
+
+struct model;
+
+/* A model file as it was at one time: the same identity means the same bytes. */
+struct file_identity {
+    uint64_t device;
+    uint64_t inode;
+    uint64_t size;
+    int64_t modified_ns;
+};
+
+/* One worker with one model in it. */
+struct instance {
+    uint32_t references;
+    struct worker *worker; /* NULL once it has been ended */
+    struct arena arena;    /* of the strings in `loaded` */
+    struct msg_loaded loaded;
+    struct file_identity file;
+    struct hash hash; /* of the file, once hash_known */
+    bool hash_known;
+    uint64_t bytes;        /* that count against the budget */
+    struct instance *next; /* in a list of those to end */
+};
+
+enum load_stage { LOAD_MEMORY, LOAD_WORKER, LOAD_READING };
+
+/* One loading of one model, on a thread of its own, and those who wait for it. */
+struct load {
+    struct registry *registry;
+    struct model *model;
+    pthread_t thread;
+    struct cancel cancel; /* fired when nobody waits any more, or the registry closes */
+    uint32_t waiters;
+    bool abandoned; /* nobody waits: it is being cancelled */
+    bool done;
+    bool ok;
+    struct err err;            /* done && !ok */
+    struct instance *instance; /* done && ok: the waiters hold a reference each */
+    enum load_stage stage;
+    struct err blocked; /* stage LOAD_MEMORY, when it waits: what for */
+    uint32_t overtaken;
+    uint64_t reserved; /* bytes, from admission to the end */
+    float fraction;
+    uint64_t bytes_total;
+    struct load *next; /* in registry->loads, oldest first */
+};
+
+struct model {
+    struct model_entry entry;
+    char *path;
+    struct instance *instance; /* loaded */
+    struct load *load;         /* being loaded */
+    bool failed;               /* the last load failed */
+    uint32_t leases;
+    uint64_t uses;
+    uint64_t last_use; /* registry->tick */
+    int64_t last_use_us;
+    uint64_t predicted_bytes;
+    struct file_identity learned_file; /* of learned_bytes */
+    uint64_t learned_bytes;            /* measured when it was loaded; 0: never */
+    struct file_identity hashed_file;  /* of hash */
+    struct hash hash;
+    bool hash_known;
+    char why[REGISTRY_WHY_MAX];
+};
+
+/* A worker that extracts text; used by one document at a time, so that a death has one culprit. */
+struct parser {
+    struct worker *worker; /* NULL: none */
+    char charset[PARSER_CHARSET_MAX];
+    bool busy;
+    uint64_t last_use;
+};
+
+struct registry {
+    char *program;
+    char *models_dir;
+    struct log *log;
+    bool keep_spare;
+    uint64_t limit_bytes; /* configured; 0: none */
+    uint64_t reserve_bytes;
+    uint64_t available_fixed; /* for tests; 0: measure */
+    uint32_t threads;
+    int64_t load_timeout_ms;
+
+    struct mutex lock;   /* of all that follows */
+    struct cond changed; /* a load moved or ended, memory or a parser became free */
+    struct cond keeper_wake;
+    struct cancel closing_cancel; /* has a lock of its own */
+    bool closing;
+    uint64_t tick; /* counts uses: the order of them */
+    struct model **models;
+    size_t model_count;
+    size_t model_capacity;
+    struct load *loads;
+    struct instance *dead;       /* unreferenced, for the keeper */
+    uint64_t ending_bytes;       /* of processes that were told to leave */
+    uint64_t unloaded_available; /* memory available when no model was loaded */
+    struct worker *spare;        /* ready; NULL: none */
+    struct worker *dead_spare;   /* for the keeper */
+    int spare_failures;          /* in a row */
+    deadline spare_not_before;   /* after a failure */
+    struct parser parsers[PARSERS_MAX];
+    pthread_t keeper;
+};
+
+/* --- registry.c --- */
+
+/* NULL when there is none. With the lock. */
+struct model *model_find(struct registry *registry, const char *name);
+
+/* Writes model->why and the log. With the lock. */
+void model_note(struct registry *registry, struct model *model, enum log_level level,
+                const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* What all models hold, loads and ending processes included. With the lock. */
+uint64_t registry_used(const struct registry *registry);
+
+/* Drops a reference. The last one hands it to the keeper. With the lock. */
+void instance_drop(struct registry *registry, struct instance *instance);
+
+/* The model's worker has died: the model is cold, and says why. With the lock. */
+void model_lost(struct registry *registry, struct model *model);
+
+/* Takes the instance off its model in order to end it: its bytes count as ending, the model's reference passes to
+ * the caller, who calls instance_end(). With the lock. */
+struct instance *model_evict(struct registry *registry, struct model *model);
+
+/* Ends the process of an instance and drops the caller's reference. Without the lock; takes at most a second. */
+void instance_end(struct registry *registry, struct instance *instance);
+
+/* Frees an instance without references. Without the lock. */
+void instance_free(struct instance *instance);
+
+/* Gives `count` leases on the model's instance. With the lock. */
+void model_grant(struct registry *registry, struct model *model, uint32_t count);
+
+/* cancel_hook of whoever waits for registry->changed; the argument is the registry. */
+void registry_wake(void *registry);
+
+struct lease {
+    struct registry *registry;
+    struct model *model;
+    struct instance *instance;                     /* the one in use */
+    struct instance *previous[LEASE_RENEWALS_MAX]; /* kept for what lease_model() gave out */
+    int renewals;
+};
+
+/* --- lease.c --- */
+
+/* For a lease whose worker has died: loads the model anew. */
+bool lease_renew(struct lease *lease, const struct wait *wait, struct err *err);
+
+/* --- load.c --- */
+
+/* Starts to load a cold model: model->load. With the lock. */
+bool load_start(struct registry *registry, struct model *model, struct err *err);
+
+/* Takes a load that has ended and has no waiters off the list; NULL: there is none. With the lock. */
+struct load *load_take_ended(struct registry *registry);
+
+/* Joins and frees it. Without the lock. */
+void load_free(struct load *load);
+
+/* The identity of a file now. ERR_MODEL_NOT_FOUND with what to do. */
+bool model_file(const struct model *model, struct file_identity *ret, struct err *err);
+bool file_identity_equal(const struct file_identity *a, const struct file_identity *b);
+
+/* --- keeper.c --- */
+
+bool keeper_start(struct registry *registry, struct err *err);
+
+/* Ends the thread and the spare. registry->closing is set before. */
+void keeper_stop(struct registry *registry);
+
+/* Frees what has ended: loads, instances, a spare that died. Without the lock. */
+void keeper_sweep(struct registry *registry);
+
+/* A worker that has said HELLO: the spare, else a new one. Without the lock. */
+bool keeper_take_worker(struct registry *registry, const struct wait *wait, struct worker **ret,
+                        struct err *err);
+
+/* What a worker that has died was: called by its reader thread. */
+void keeper_worker_died(void *user, struct worker *worker);
+
+/* --- parse.c --- */
+
+void parsers_close(struct registry *registry);
+
+/* True for a name that may be given to iconv: [A-Za-z0-9_.:+-], 1 to 40 of them. */
+bool parser_charset_valid(const char *charset);
+
+#endif

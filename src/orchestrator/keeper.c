@@ -1,0 +1,172 @@
+/* keeper.c - the thread that keeps a spare worker ready and frees what others have left.
+ *
+ * A spare is started, has loaded its back ends and has no model yet: a load that takes it does not wait for a
+ * process to start. When starting one fails (no memory, no processes), the keeper tries again after 1 s, then 2 s,
+ * at most a minute; loads start their own workers meanwhile and report the error.
+ */
+#include <stdlib.h>
+
+#include "orchestrator/internal.h"
+
+enum { BACK_OFF_MS = 1000, BACK_OFF_DOUBLINGS = 6 };
+
+static bool start_worker(struct registry *registry, const struct wait *wait, struct worker **ret,
+                         struct err *err)
+{
+    const struct worker_options options = {
+        .program = registry->program,
+        .threads = registry->threads,
+        .on_death = keeper_worker_died,
+        .user = registry,
+    };
+    struct worker *worker;
+    if (!worker_start(&options, &worker, err))
+        return false;
+    if (!worker_await_hello(worker, wait, err)) {
+        worker_free(worker, deadline_in_ms(0));
+        return false;
+    }
+    *ret = worker;
+    return true;
+}
+
+bool keeper_take_worker(struct registry *registry, const struct wait *wait, struct worker **ret,
+                        struct err *err)
+{
+    mutex_lock(&registry->lock);
+    struct worker *spare = registry->spare;
+    registry->spare = NULL;
+    cond_signal(&registry->keeper_wake);
+    mutex_unlock(&registry->lock);
+    if (spare && !worker_is_dead(spare)) {
+        *ret = spare;
+        return true;
+    }
+    worker_free(spare, deadline_in_ms(0));
+    return start_worker(registry, wait, ret, err);
+}
+
+void keeper_worker_died(void *user, struct worker *worker)
+{
+    struct registry *registry = user;
+    mutex_lock(&registry->lock);
+    for (size_t i = 0; i < registry->model_count; i++) {
+        struct model *model = registry->models[i];
+        if (model->instance && model->instance->worker == worker) {
+            model_lost(registry, model);
+            break;
+        }
+    }
+    if (registry->spare == worker) {
+        registry->spare = NULL;
+        registry->dead_spare = worker;
+        cond_signal(&registry->keeper_wake);
+    }
+    cond_broadcast(&registry->changed);
+    mutex_unlock(&registry->lock);
+}
+
+/* Something to free, taken off its list; all NULL: nothing. With the lock. */
+struct leftover {
+    struct load *load;
+    struct instance *instance;
+    struct worker *worker;
+};
+
+static bool take_leftover(struct registry *registry, struct leftover *ret)
+{
+    *ret = (struct leftover){.load = load_take_ended(registry)};
+    if (!ret->load && registry->dead) {
+        ret->instance = registry->dead;
+        registry->dead = ret->instance->next;
+    } else if (!ret->load && registry->dead_spare) {
+        ret->worker = registry->dead_spare;
+        registry->dead_spare = NULL;
+    }
+    return ret->load || ret->instance || ret->worker;
+}
+
+static void free_leftover(const struct leftover *leftover)
+{
+    if (leftover->load)
+        load_free(leftover->load);
+    if (leftover->instance)
+        instance_free(leftover->instance);
+    worker_free(leftover->worker, deadline_in_ms(0));
+}
+
+void keeper_sweep(struct registry *registry)
+{
+    struct leftover leftover;
+    mutex_lock(&registry->lock);
+    while (take_leftover(registry, &leftover)) {
+        mutex_unlock(&registry->lock);
+        free_leftover(&leftover);
+        mutex_lock(&registry->lock);
+    }
+    mutex_unlock(&registry->lock);
+}
+
+/* Starts the spare. Called with the lock, leaves it meanwhile. */
+static void make_spare(struct registry *registry)
+{
+    struct worker *worker = NULL;
+    struct err err;
+    mutex_unlock(&registry->lock);
+    const struct wait wait = {.cancel = &registry->closing_cancel, .until = INT64_MAX};
+    bool ok = start_worker(registry, &wait, &worker, &err);
+    if (!ok && err.code != ERR_CANCELLED)
+        log_error(registry->log, NULL, "spare worker", &err);
+    mutex_lock(&registry->lock);
+    ok = ok && !worker_is_dead(worker);
+    if (ok) {
+        registry->spare = worker;
+        registry->spare_failures = 0;
+        cond_broadcast(&registry->changed);
+        return;
+    }
+    registry->dead_spare = worker; /* it is swept before the next one is made */
+    int doublings = registry->spare_failures < BACK_OFF_DOUBLINGS ? registry->spare_failures
+                                                                  : BACK_OFF_DOUBLINGS;
+    registry->spare_failures++;
+    registry->spare_not_before = deadline_in_ms((int64_t)BACK_OFF_MS << doublings);
+}
+
+static void *run_keeper(void *argument)
+{
+    struct registry *registry = argument;
+    mutex_lock(&registry->lock);
+    while (!registry->closing) {
+        struct leftover leftover;
+        bool wants_spare = registry->keep_spare && !registry->spare;
+        if (take_leftover(registry, &leftover)) {
+            mutex_unlock(&registry->lock);
+            free_leftover(&leftover);
+            mutex_lock(&registry->lock);
+        } else if (wants_spare && deadline_passed(registry->spare_not_before)) {
+            make_spare(registry);
+        } else {
+            cond_wait(&registry->keeper_wake, &registry->lock,
+                      wants_spare ? registry->spare_not_before : INT64_MAX);
+        }
+    }
+    mutex_unlock(&registry->lock);
+    return NULL;
+}
+
+bool keeper_start(struct registry *registry, struct err *err)
+{
+    return thread_start(&registry->keeper, "keeper", run_keeper, registry, err);
+}
+
+void keeper_stop(struct registry *registry)
+{
+    pthread_join(registry->keeper, NULL);
+    mutex_lock(&registry->lock);
+    struct worker *spare = registry->spare;
+    registry->spare = NULL;
+    mutex_unlock(&registry->lock);
+    if (spare)
+        worker_leave(spare);
+    worker_free(spare, deadline_in_ms(WORKER_GRACE_MS));
+}

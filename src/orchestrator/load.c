@@ -1,0 +1,629 @@
+/* load.c - one load: find the file, get the memory, get a worker, have it read the model.
+ *
+ * Runs on a thread of its own and reports through struct load; those who wait look at it (registry.c). Embedders and
+ * rerankers are hashed at the same time, by one more thread, because what they compute is stored under the hash.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "orchestrator/internal.h"
+
+enum { RETRY_AFTER_MS = 5000, RETRY_SHORT_MS = 30000, LOAD_TRIES = 2 };
+
+/* ---------------------------------------------------------------- the file */
+
+bool file_identity_equal(const struct file_identity *a, const struct file_identity *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->modified_ns == b->modified_ns;
+}
+
+bool model_file(const struct model *model, struct file_identity *ret, struct err *err)
+{
+    struct stat info;
+    if (stat(model->path, &info) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        return err_set_param(err, ERR_MODEL_NOT_FOUND, "model",
+                             "the file of model \"%s\" is missing: \"%s\"; put it there, or name "
+                             "another with \"jarvis models add FILE\"",
+                             model->entry.name, model->path);
+    if (stat(model->path, &info) != 0)
+        return err_set_errno(err, ERR_MODEL_INVALID, errno,
+                             "cannot read the file of model \"%s\", \"%s\"", model->entry.name,
+                             model->path);
+    if (!S_ISREG(info.st_mode))
+        return err_set_param(err, ERR_MODEL_INVALID, "model",
+                             "\"%s\", named as the file of model \"%s\", is not a file",
+                             model->path, model->entry.name);
+    *ret = (struct file_identity){
+        .device = info.st_dev,
+        .inode = info.st_ino,
+        .size = (uint64_t)info.st_size,
+        .modified_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec,
+    };
+    return true;
+}
+
+/* ---------------------------------------------------------------- memory */
+
+/* What the budget is spent on now, as memory.h wants it, and which models the items are. */
+struct spending {
+    struct memory_item *items;
+    struct model **models; /* of each item; NULL for what cannot be ended */
+    bool *evict;
+    size_t count;
+};
+
+static void spending_free(struct spending *spending)
+{
+    free(spending->items);
+    free(spending->models);
+    free(spending->evict);
+}
+
+/* With the lock. */
+static bool spending_find(const struct registry *registry, struct spending *ret, struct err *err)
+{
+    size_t most = registry->model_count + 1;
+    for (const struct load *load = registry->loads; load; load = load->next)
+        most++;
+    struct spending out = {
+        .items = calloc(most, sizeof(*out.items)),
+        .models = calloc(most, sizeof(struct model *)),
+        .evict = calloc(most, sizeof(*out.evict)),
+    };
+    if (!out.items || !out.models || !out.evict) {
+        spending_free(&out);
+        return err_no_memory(err);
+    }
+    for (size_t i = 0; i < registry->model_count; i++) {
+        struct model *model = registry->models[i];
+        if (!model->instance)
+            continue;
+        out.models[out.count] = model;
+        out.items[out.count++] = (struct memory_item){
+            .bytes = model->instance->bytes,
+            .last_use = model->last_use,
+            .idle = model->leases == 0,
+        };
+    }
+    for (const struct load *load = registry->loads; load; load = load->next)
+        if (load->reserved > 0)
+            out.items[out.count++] = (struct memory_item){.bytes = load->reserved};
+    if (registry->ending_bytes > 0)
+        out.items[out.count++] = (struct memory_item){.bytes = registry->ending_bytes};
+    *ret = out;
+    return true;
+}
+
+/* With the lock. */
+static struct memory_budget budget_now(struct registry *registry)
+{
+    struct memory_machine machine;
+    if (registry->available_fixed > 0)
+        machine = (struct memory_machine){registry->available_fixed, registry->available_fixed};
+    else
+        memory_measure("", &machine);
+    uint64_t used = registry_used(registry);
+    if (registry->available_fixed > 0)
+        machine.available -= used < machine.available ? used : machine.available;
+    if (used == 0 || registry->unloaded_available == 0)
+        registry->unloaded_available = machine.available;
+    return memory_budget(&machine, registry->limit_bytes, registry->reserve_bytes, used,
+                         registry->unloaded_available);
+}
+
+void registry_memory(struct registry *registry, struct registry_memory *ret)
+{
+    mutex_lock(&registry->lock);
+    ret->limit_bytes = budget_now(registry).now;
+    ret->used_bytes = registry_used(registry);
+    mutex_unlock(&registry->lock);
+}
+
+static bool never_fits(const struct model *model, uint64_t need, uint64_t most, uint64_t file_bytes,
+                       struct err *err)
+{
+    char needs[MEMORY_TEXT];
+    char has[MEMORY_TEXT];
+    memory_format(need, needs);
+    memory_format(most, has);
+    uint32_t context =
+        memory_context_that_fits(file_bytes, model->entry.role, model->entry.slots, most);
+    if (context > 0)
+        return err_set_param(err, ERR_MODEL_TOO_LARGE, "model",
+                             "model \"%s\" needs %s and %s is all that models may take; lower its "
+                             "context_length to %u",
+                             model->entry.name, needs, has, context);
+    return err_set_param(err, ERR_MODEL_TOO_LARGE, "model",
+                         "model \"%s\" needs %s and %s is all that models may take; use a smaller "
+                         "one, or raise memory.limit_mib if the machine has more",
+                         model->entry.name, needs, has);
+}
+
+/* The busy model that holds most: the one worth waiting for. NULL: only loads and ending processes are in the way. */
+static const struct model *largest_busy(const struct spending *spending)
+{
+    const struct model *best = NULL;
+    for (size_t i = 0; i < spending->count; i++) {
+        const struct model *model = spending->models[i];
+        if (model && !spending->items[i].idle &&
+            (!best || model->instance->bytes > best->instance->bytes))
+            best = model;
+    }
+    return best;
+}
+
+/* What an idle model leaves: the budget minus what is busy. */
+static void format_free(const struct spending *spending, uint64_t now, char out[MEMORY_TEXT])
+{
+    for (size_t i = 0; i < spending->count; i++)
+        if (!spending->items[i].idle)
+            now -= spending->items[i].bytes < now ? spending->items[i].bytes : now;
+    memory_format(now, out);
+}
+
+static bool does_not_fit_now(const struct model *model, uint64_t need, uint64_t now,
+                             const struct spending *spending, struct err *err)
+{
+    char needs[MEMORY_TEXT];
+    char has[MEMORY_TEXT];
+    memory_format(need, needs);
+    format_free(spending, now, has);
+    const struct model *busy = largest_busy(spending);
+    if (busy)
+        err_set_param(err, ERR_OUT_OF_MEMORY_BUDGET, "model",
+                      "model \"%s\" needs %s, %s can be freed while \"%s\" is in use; try again "
+                      "later, lower context_length, or use a smaller model",
+                      model->entry.name, needs, has, busy->entry.name);
+    else
+        err_set_param(err, ERR_OUT_OF_MEMORY_BUDGET, "model",
+                      "model \"%s\" needs %s, %s is free now; close other programs, lower "
+                      "context_length, or try again later",
+                      model->entry.name, needs, has);
+    if (err)
+        err->retry_after_ms = busy ? RETRY_AFTER_MS : RETRY_SHORT_MS;
+    return false;
+}
+
+/* Ends the marked models. Called with the lock, leaves it meanwhile. */
+static void evict(struct load *load, const struct spending *spending)
+{
+    struct registry *registry = load->registry;
+    struct instance *ending = NULL;
+    for (size_t i = 0; i < spending->count; i++) {
+        if (!spending->evict[i])
+            continue;
+        struct model *victim = spending->models[i];
+        model_note(registry, victim, LOG_INFO, "unloaded to make room for \"%s\"",
+                   load->model->entry.name);
+        struct instance *instance = model_evict(registry, victim);
+        instance->next = ending;
+        ending = instance;
+    }
+    mutex_unlock(&registry->lock);
+    for (struct instance *instance = ending; instance; instance = instance->next)
+        worker_leave(instance->worker);
+    while (ending) {
+        struct instance *instance = ending;
+        ending = instance->next;
+        instance_end(registry, instance);
+    }
+    mutex_lock(&registry->lock);
+}
+
+/* A load may pass others that wait for memory, but each of those only so often: nobody starves. */
+static bool may_pass(const struct load *load)
+{
+    for (const struct load *other = load->registry->loads; other != load; other = other->next)
+        if (!other->done && other->blocked.code != ERR_NONE && other->overtaken >= OVERTAKES_MAX)
+            return false;
+    return true;
+}
+
+static void note_passed(struct load *load, uint64_t need)
+{
+    for (struct load *other = load->registry->loads; other != load; other = other->next)
+        if (!other->done && other->blocked.code != ERR_NONE)
+            other->overtaken++;
+    load->reserved = need;
+    load->blocked.code = ERR_NONE;
+    load->stage = LOAD_WORKER;
+}
+
+enum admission { ADMITTED, REFUSED, AGAIN, BLOCKED };
+
+/* One look at the budget. With the lock, which it may leave meanwhile (AGAIN). */
+static enum admission try_admit(struct load *load, uint64_t file_bytes, struct err *err)
+{
+    struct registry *registry = load->registry;
+    struct model *model = load->model;
+    uint64_t need = model->predicted_bytes;
+    struct spending spending = {0};
+    if (!spending_find(registry, &spending, err))
+        return REFUSED;
+    struct memory_budget budget = budget_now(registry);
+    enum memory_verdict verdict =
+        memory_decide(&budget, need, spending.items, spending.count, spending.evict);
+    if (!may_pass(load) && (verdict == MEMORY_FITS || verdict == MEMORY_EVICT))
+        verdict = MEMORY_WAIT;
+    enum admission admission = REFUSED;
+    switch (verdict) {
+    case MEMORY_FITS:
+        note_passed(load, need);
+        admission = ADMITTED;
+        break;
+    case MEMORY_EVICT:
+        evict(load, &spending);
+        admission = AGAIN;
+        break;
+    case MEMORY_WAIT:
+        does_not_fit_now(model, need, budget.now, &spending, &load->blocked);
+        admission = BLOCKED;
+        break;
+    case MEMORY_SHORT: does_not_fit_now(model, need, budget.now, &spending, err); break;
+    case MEMORY_NEVER: never_fits(model, need, budget.most, file_bytes, err); break;
+    }
+    spending_free(&spending);
+    return admission;
+}
+
+/* Waits until the model fits into the budget and reserves its memory there. */
+static bool admit(struct load *load, const struct file_identity *file, const struct wait *wait,
+                  struct err *err)
+{
+    struct registry *registry = load->registry;
+    struct model *model = load->model;
+    bool admitted = false;
+    bool on_time = true;
+    mutex_lock(&registry->lock);
+    model->predicted_bytes =
+        model->learned_bytes > 0 && file_identity_equal(&model->learned_file, file)
+            ? model->learned_bytes
+            : memory_predict(file->size, model->entry.role, model->entry.context_length,
+                             model->entry.slots);
+    for (;;) {
+        if (cancel_is_set(wait->cancel)) {
+            cancel_error(err);
+            break;
+        }
+        enum admission admission = try_admit(load, file->size, err);
+        admitted = admission == ADMITTED;
+        if (admitted || admission == REFUSED)
+            break;
+        if (admission == AGAIN)
+            continue;
+        if (!on_time) {
+            *err = load->blocked;
+            break;
+        }
+        on_time = cond_wait(&registry->changed, &registry->lock, wait->until);
+    }
+    mutex_unlock(&registry->lock);
+    return admitted;
+}
+
+/* ---------------------------------------------------------------- the hash */
+
+struct hashing {
+    const char *path;
+    struct cancel cancel;
+    pthread_t thread;
+    bool started;
+    bool ok;
+    struct hash hash;
+    struct err err;
+};
+
+static void *run_hashing(void *argument)
+{
+    struct hashing *hashing = argument;
+    hashing->ok =
+        hash_file_cancellable(hashing->path, &hashing->cancel, &hashing->hash, &hashing->err);
+    return NULL;
+}
+
+/* Finds the hash in what is known of the file, or begins to compute it. A chat model's is not needed. */
+static bool hashing_start(struct hashing *hashing, struct load *load, struct instance *instance,
+                          struct err *err)
+{
+    struct registry *registry = load->registry;
+    const struct model *model = load->model;
+    mutex_lock(&registry->lock);
+    instance->hash_known =
+        model->hash_known && file_identity_equal(&model->hashed_file, &instance->file);
+    instance->hash = model->hash;
+    mutex_unlock(&registry->lock);
+    if (instance->hash_known || model->entry.role == ROLE_CHAT)
+        return true;
+    hashing->path = model->path;
+    hashing->started = thread_start(&hashing->thread, "model-hash", run_hashing, hashing, err);
+    return hashing->started;
+}
+
+static bool hashing_end(struct hashing *hashing, struct instance *instance, bool wanted,
+                        struct err *err)
+{
+    if (!hashing->started)
+        return true;
+    if (!wanted)
+        cancel_fire(&hashing->cancel);
+    pthread_join(hashing->thread, NULL);
+    if (!hashing->ok) {
+        if (wanted && err)
+            *err = hashing->err;
+        return false;
+    }
+    instance->hash = hashing->hash;
+    instance->hash_known = true;
+    return true;
+}
+
+/* ---------------------------------------------------------------- the worker */
+
+static void tell_progress(struct load *load, const struct frame *frame)
+{
+    struct arena none;
+    struct msg_progress progress;
+    arena_init(&none, 0);
+    if (msg_get_progress(frame->payload, frame->length, &none, &progress, NULL)) {
+        mutex_lock(&load->registry->lock);
+        load->fraction = progress.fraction;
+        load->bytes_total = progress.bytes_total;
+        cond_broadcast(&load->registry->changed);
+        mutex_unlock(&load->registry->lock);
+    }
+    arena_free(&none);
+}
+
+/* Reads the answer to LOAD into the instance. */
+static bool await_loaded(struct load *load, struct worker_call *call, struct instance *instance,
+                         struct err *err)
+{
+    for (;;) {
+        struct frame frame;
+        if (!worker_call_next(call, &frame, err))
+            return false;
+        bool progress = frame.type == FRAME_PROGRESS;
+        bool ok = progress;
+        if (progress)
+            tell_progress(load, &frame);
+        else if (frame.type == FRAME_LOADED)
+            ok = msg_get_loaded(frame.payload, frame.length, &instance->arena, &instance->loaded,
+                                err);
+        else
+            err_set(err, ERR_PROTOCOL,
+                    "the worker process of \"%s\" answered with a message of type %u; restart the "
+                    "service",
+                    call->what, (unsigned)frame.type);
+        frame_free(&frame);
+        if (!progress || !ok)
+            return ok;
+    }
+}
+
+static bool read_model(struct load *load, struct worker *worker, const struct wait *wait,
+                       struct instance *instance, struct err *err)
+{
+    const struct model_entry *entry = &load->model->entry;
+    const struct msg_load message = {
+        .role = entry->role,
+        .path = load->model->path,
+        .context_length = entry->context_length,
+        .slots = entry->slots > 0 ? entry->slots : 1,
+        .threads = load->registry->threads,
+        .gpu_layers = entry->gpu_layers,
+        .charset = "",
+    };
+    mutex_lock(&load->registry->lock);
+    load->stage = LOAD_READING;
+    mutex_unlock(&load->registry->lock);
+    struct str payload;
+    str_init(&payload, FRAME_PAYLOAD_MAX);
+    msg_put_load(&payload, &message);
+    struct worker_call call;
+    bool ok = worker_call(worker, FRAME_LOAD, &payload, entry->name, wait, &call, err);
+    if (ok) {
+        ok = await_loaded(load, &call, instance, err);
+        if (!ok)
+            worker_kill(worker); /* nothing else is in it: no need to ask */
+        worker_call_end(&call);
+    }
+    str_free(&payload);
+    return ok;
+}
+
+/* A model that makes its worker crash will do so again; a worker that was killed may have been in the way of
+ * another program. */
+static bool is_crash(int signal)
+{
+    return signal == SIGSEGV || signal == SIGABRT || signal == SIGBUS || signal == SIGFPE ||
+           signal == SIGILL;
+}
+
+static bool blame_file(const struct model *model, struct worker *worker, struct err *err)
+{
+    char cause[PROCESS_CAUSE_MAX];
+    int signal;
+    worker_cause(worker, cause, &signal);
+    if (err->code != ERR_WORKER_DIED || !is_crash(signal))
+        return false;
+    err_set_param(
+        err, ERR_MODEL_INVALID, "model",
+        "model \"%s\" cannot be loaded: its worker process ended (%s); the file \"%s\" is "
+        "probably damaged: download it again",
+        model->entry.name, cause, model->path);
+    return true;
+}
+
+/* Gets a worker and has it load the model. */
+static bool load_once(struct load *load, const struct wait *wait, struct instance *instance,
+                      struct err *err)
+{
+    struct registry *registry = load->registry;
+    struct worker *worker;
+    if (!keeper_take_worker(registry, wait, &worker, err))
+        return false;
+    struct hashing hashing = {0};
+    cancel_init(&hashing.cancel);
+    bool ok = hashing_start(&hashing, load, instance, err) &&
+              read_model(load, worker, wait, instance, err);
+    ok = hashing_end(&hashing, instance, ok, err) && ok;
+    cancel_destroy(&hashing.cancel);
+    if (ok) {
+        instance->worker = worker;
+        return true;
+    }
+    blame_file(load->model, worker, err);
+    worker_free(worker, deadline_in_ms(0));
+    return false;
+}
+
+/* The embeddings of one file must not be stored under the hash of another. */
+static bool file_unchanged(const struct model *model, const struct instance *instance,
+                           struct err *err)
+{
+    struct file_identity now;
+    if (!model_file(model, &now, err))
+        return false;
+    if (file_identity_equal(&now, &instance->file))
+        return true;
+    return err_set_param(err, ERR_CONFLICT, "model",
+                         "the file of model \"%s\" changed while it was loaded; try again",
+                         model->entry.name);
+}
+
+static bool load_model(struct load *load, const struct wait *wait, struct instance *instance,
+                       struct err *err)
+{
+    if (!model_file(load->model, &instance->file, err) || !admit(load, &instance->file, wait, err))
+        return false;
+    bool ok = load_once(load, wait, instance, err);
+    for (int tries = 1; !ok && err->code == ERR_WORKER_DIED && tries < LOAD_TRIES; tries++)
+        ok = load_once(load, wait, instance, err);
+    return ok && file_unchanged(load->model, instance, err);
+}
+
+/* ---------------------------------------------------------------- begin and end */
+
+/* What was measured counts from now on. With the lock. */
+static void learn(struct model *model, struct instance *instance)
+{
+    instance->bytes = instance->loaded.resident_bytes;
+    if (instance->bytes == 0)
+        instance->bytes = model->predicted_bytes;
+    model->learned_file = instance->file;
+    model->learned_bytes = instance->bytes;
+    if (instance->hash_known) {
+        model->hashed_file = instance->file;
+        model->hash = instance->hash;
+        model->hash_known = true;
+    }
+}
+
+static void succeed(struct load *load, struct instance *instance, int64_t started_ns)
+{
+    struct registry *registry = load->registry;
+    struct model *model = load->model;
+    char bytes[MEMORY_TEXT];
+    learn(model, instance);
+    instance->references = 1;
+    model->instance = instance;
+    model->failed = false;
+    load->instance = instance;
+    load->ok = true;
+    memory_format(instance->bytes, bytes);
+    model_note(registry, model, LOG_INFO, "loaded in %.0f ms, takes %s", clock_ms_since(started_ns),
+               bytes);
+    if (load->waiters > 0)
+        model_grant(registry, model, load->waiters);
+    if (worker_is_dead(instance->worker)) /* before anybody could be told of it */
+        model_lost(registry, model);
+}
+
+static void fail(struct load *load, const struct err *err)
+{
+    struct model *model = load->model;
+    load->err = *err;
+    model->failed = err->code != ERR_CANCELLED;
+    model_note(load->registry, model, model->failed ? LOG_WARN : LOG_INFO, "not loaded: %s",
+               err_message(err, LANG_EN));
+}
+
+static void *run_load(void *argument)
+{
+    struct load *load = argument;
+    struct registry *registry = load->registry;
+    int64_t started_ns = clock_now_ns();
+    const struct wait wait = {.cancel = &load->cancel,
+                              .until = deadline_in_ms(registry->load_timeout_ms)};
+    struct cancel_hook hook = {.fire = registry_wake, .argument = registry};
+    struct err err;
+    bool ok = false;
+    struct instance *instance = calloc(1, sizeof(*instance));
+    if (instance) {
+        arena_init(&instance->arena, INSTANCE_ARENA_MAX);
+        cancel_watch(&load->cancel, &hook);
+        ok = load_model(load, &wait, instance, &err);
+        cancel_unwatch(&load->cancel, &hook);
+    } else {
+        err_no_memory(&err);
+    }
+    mutex_lock(&registry->lock);
+    load->reserved = 0;
+    load->model->load = NULL;
+    load->done = true;
+    if (ok)
+        succeed(load, instance, started_ns);
+    else
+        fail(load, &err);
+    cond_broadcast(&registry->changed);
+    cond_signal(&registry->keeper_wake);
+    mutex_unlock(&registry->lock);
+    if (!ok && instance)
+        instance_free(instance);
+    return NULL;
+}
+
+bool load_start(struct registry *registry, struct model *model, struct err *err)
+{
+    struct load *load = calloc(1, sizeof(*load));
+    if (!load)
+        return err_no_memory(err);
+    load->registry = registry;
+    load->model = model;
+    cancel_init(&load->cancel);
+    struct load **end = &registry->loads;
+    while (*end)
+        end = &(*end)->next;
+    if (!thread_start(&load->thread, "model-load", run_load, load, err)) {
+        cancel_destroy(&load->cancel);
+        free(load);
+        return false;
+    }
+    *end = load; /* the thread waits for the lock before it looks */
+    model->load = load;
+    return true;
+}
+
+struct load *load_take_ended(struct registry *registry)
+{
+    for (struct load **at = &registry->loads; *at; at = &(*at)->next) {
+        struct load *load = *at;
+        if (load->done && load->waiters == 0) {
+            *at = load->next;
+            return load;
+        }
+    }
+    return NULL;
+}
+
+void load_free(struct load *load)
+{
+    pthread_join(load->thread, NULL);
+    cancel_destroy(&load->cancel);
+    free(load);
+}

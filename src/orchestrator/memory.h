@@ -1,0 +1,71 @@
+/* memory.h - how much memory models may take, how much one will, and who makes room.
+ *
+ * Purpose: private to src/orchestrator. memory_decide() is pure: facts in, decision out, so that tests can try every
+ *   case. Measuring reads /proc and the cgroup.
+ * Owner:   nothing is kept. Threads: safe from any. Fails: measuring falls back on what can be read.
+ */
+#ifndef JARVIS_ORCHESTRATOR_MEMORY_H
+#define JARVIS_ORCHESTRATOR_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ipc/protocol.h"
+
+enum { MEMORY_TEXT = 24 };
+
+/* Bytes of the machine, or of the cgroup where that allows less. */
+struct memory_machine {
+    uint64_t total;
+    uint64_t available; /* without swapping, as the kernel estimates it */
+};
+
+/* `root` is "" but in tests, where it holds copies of proc/ and sys/. UINT64_MAX where nothing can be read. */
+void memory_measure(const char *root, struct memory_machine *ret);
+
+/* What models may take together. */
+struct memory_budget {
+    uint64_t
+        most;     /* if every other program left what it holds: what does not fit here never will */
+    uint64_t now; /* <= most */
+};
+
+/* `limit` as configured, 0 for none; `reserve` is left to other programs; `used` is what models hold now, and
+ * `unloaded` what was available when none was loaded. (MemAvailable counts file pages that a model has mapped as
+ * available; the sum of `available` and `used` alone would count them twice.) */
+struct memory_budget memory_budget(const struct memory_machine *machine, uint64_t limit,
+                                   uint64_t reserve, uint64_t used, uint64_t unloaded);
+
+/* Bytes that a model will take: its file, an estimate of the KV cache, and compute buffers. `context` is that of a
+ * slot, 0 for the model's own. An estimate: what was measured once is used instead (see learned in registry.c). */
+uint64_t memory_predict(uint64_t file_bytes, enum model_role role, uint32_t context,
+                        uint32_t slots);
+
+/* The largest context with which the model is predicted to fit into `bytes`, in steps of 256; 0: none. */
+uint32_t memory_context_that_fits(uint64_t file_bytes, enum model_role role, uint32_t slots,
+                                  uint64_t bytes);
+
+struct memory_item {
+    uint64_t bytes;
+    uint64_t last_use; /* larger is later */
+    bool idle;         /* may be ended */
+};
+
+enum memory_verdict {
+    MEMORY_FITS,
+    MEMORY_EVICT, /* after ending the items marked in ret_evict */
+    MEMORY_WAIT,  /* when those that are busy become idle */
+    MEMORY_SHORT, /* not while other programs hold what they hold */
+    MEMORY_NEVER,
+};
+
+/* Can `need` more bytes be had? ret_evict[0..count) tells which idle items to end: the least recently used, and of
+ * those none that is not needed. */
+enum memory_verdict memory_decide(const struct memory_budget *budget, uint64_t need,
+                                  const struct memory_item *items, size_t count, bool *ret_evict);
+
+/* "3.1 GiB", "512 MiB". */
+void memory_format(uint64_t bytes, char out[MEMORY_TEXT]);
+
+#endif

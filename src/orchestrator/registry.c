@@ -1,0 +1,553 @@
+/* registry.c - the table of models, and who may use them.
+ *
+ * Threads. Callers' threads acquire, use and release. Each load runs on a thread of its own (load.c), so it outlives
+ * the caller who asked first, and several go on at once. The keeper (keeper.c) keeps a spare worker ready and frees
+ * what others have left. Each worker has a reader thread (worker.c), which reports its death.
+ *
+ * Locks, in the order in which one thread may take them:
+ *     1. the lock of a struct cancel (its hooks run under it)
+ *     2. registry->lock
+ *     3. the lock of a worker
+ * So cancel_*() is never called with 2 or 3 held; cancel_is_set(), which takes no lock, may be. Nothing that waits
+ * for a process (worker_free, a call) happens under 2. One condition, `changed`, tells everybody who waits for
+ * something in the table; there are few waiters, and each looks again at what it waits for.
+ *
+ * A model's worker is ended only while it has no lease. When a load ends, its waiters get their leases in the same
+ * critical section, so nothing can evict the model before those who waited for it have used it.
+ */
+#include <inttypes.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/vec.h"
+#include "orchestrator/internal.h"
+
+/* ---------------------------------------------------------------- models */
+
+struct model *model_find(struct registry *registry, const char *name)
+{
+    for (size_t i = 0; i < registry->model_count; i++)
+        if (strcmp(registry->models[i]->entry.name, name) == 0)
+            return registry->models[i];
+    return NULL;
+}
+
+void model_note(struct registry *registry, struct model *model, enum log_level level,
+                const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(model->why, sizeof(model->why), format, arguments);
+    va_end(arguments);
+    const struct log_field field = log_text("model", model->entry.name);
+    log_write(registry->log, level, LOG_EVENT_MODEL, NULL, &field, 1, "%s", model->why);
+}
+
+static void model_free(struct model *model)
+{
+    if (!model)
+        return;
+    model_entry_free(&model->entry);
+    free(model->path);
+    free(model);
+}
+
+static bool model_new(const struct registry *registry, const struct model_entry *entry,
+                      struct model **ret, struct err *err)
+{
+    struct model *model = calloc(1, sizeof(*model));
+    if (!model)
+        return err_no_memory(err);
+    if (!model_entry_copy(entry, &model->entry, err)) {
+        free(model);
+        return false;
+    }
+    model->path =
+        entry->path[0] == '/' ? strdup(entry->path) : fs_join(registry->models_dir, entry->path);
+    if (!model->path) {
+        model_free(model);
+        return err_no_memory(err);
+    }
+    *ret = model;
+    return true;
+}
+
+static bool in_use(const struct model *model, struct err *err)
+{
+    return err_set_param(err, ERR_BUSY, "model",
+                         "model \"%s\" is in use; try again when its requests have ended",
+                         model->entry.name);
+}
+
+static bool unknown_model(const char *name, struct err *err)
+{
+    return err_set_param(err, ERR_MODEL_NOT_FOUND, "model",
+                         "there is no model \"%s\"; \"jarvis models\" lists those there are", name);
+}
+
+bool registry_add(struct registry *registry, const struct model_entry *entry, struct err *err)
+{
+    struct model *made = NULL;
+    if (!model_new(registry, entry, &made, err))
+        return false;
+    struct model *gone = NULL;
+    mutex_lock(&registry->lock);
+    struct model *same = model_find(registry, entry->name);
+    bool ok = true;
+    if (same && (same->leases > 0 || same->load || same->instance)) {
+        ok = in_use(same, err);
+    } else if (same) {
+        for (size_t i = 0; i < registry->model_count; i++)
+            if (registry->models[i] == same)
+                registry->models[i] = made;
+        gone = same;
+    } else if (vec_reserve(&registry->models, &registry->model_capacity, registry->model_count + 1,
+                           sizeof(struct model *), REGISTRY_MODELS_MAX, err)) {
+        registry->models[registry->model_count++] = made;
+    } else {
+        ok = false;
+    }
+    mutex_unlock(&registry->lock);
+    model_free(ok ? gone : made);
+    return ok;
+}
+
+/* Takes the model off the table. With the lock. */
+static void unlist(struct registry *registry, const struct model *model)
+{
+    size_t at = 0;
+    while (registry->models[at] != model)
+        at++;
+    registry->model_count--;
+    memmove(&registry->models[at], &registry->models[at + 1],
+            (registry->model_count - at) * sizeof(struct model *));
+}
+
+/* Ends the worker of an idle model, if it has one, and takes the model off the table if asked. */
+static bool put_away(struct registry *registry, const char *name, bool remove, struct err *err)
+{
+    mutex_lock(&registry->lock);
+    struct model *model = model_find(registry, name);
+    struct instance *instance = NULL;
+    bool ok = false;
+    if (!model) {
+        unknown_model(name, err);
+    } else if (model->leases > 0 || model->load) {
+        in_use(model, err);
+    } else {
+        ok = true;
+        instance = model_evict(registry, model);
+        if (instance)
+            model_note(registry, model, LOG_INFO, "unloaded on request");
+        if (remove)
+            unlist(registry, model);
+    }
+    mutex_unlock(&registry->lock);
+    if (instance)
+        instance_end(registry, instance);
+    if (ok && remove)
+        model_free(model);
+    return ok;
+}
+
+bool registry_remove(struct registry *registry, const char *name, struct err *err)
+{
+    return put_away(registry, name, true, err);
+}
+
+bool registry_unload(struct registry *registry, const char *name, struct err *err)
+{
+    return put_away(registry, name, false, err);
+}
+
+bool registry_default(struct registry *registry, enum model_role role, char *out, size_t size)
+{
+    bool found = false;
+    mutex_lock(&registry->lock);
+    for (size_t i = 0; i < registry->model_count && !found; i++) {
+        if (registry->models[i]->entry.role == role) {
+            snprintf(out, size, "%s", registry->models[i]->entry.name);
+            found = true;
+        }
+    }
+    mutex_unlock(&registry->lock);
+    return found;
+}
+
+/* ---------------------------------------------------------------- instances */
+
+uint64_t registry_used(const struct registry *registry)
+{
+    uint64_t used = registry->ending_bytes;
+    for (size_t i = 0; i < registry->model_count; i++)
+        if (registry->models[i]->instance)
+            used += registry->models[i]->instance->bytes;
+    for (const struct load *load = registry->loads; load; load = load->next)
+        used += load->reserved;
+    return used;
+}
+
+static struct instance *take_instance(struct model *model)
+{
+    struct instance *instance = model->instance;
+    model->instance = NULL;
+    return instance;
+}
+
+void model_lost(struct registry *registry, struct model *model)
+{
+    struct instance *instance = take_instance(model);
+    char cause[PROCESS_CAUSE_MAX];
+    int signal;
+    worker_cause(instance->worker, cause, &signal);
+    model_note(registry, model, LOG_WARN, "its worker process ended: %s", cause);
+    instance_drop(registry, instance);
+}
+
+struct instance *model_evict(struct registry *registry, struct model *model)
+{
+    struct instance *instance = take_instance(model);
+    if (instance)
+        registry->ending_bytes += instance->bytes;
+    return instance;
+}
+
+void instance_drop(struct registry *registry, struct instance *instance)
+{
+    if (--instance->references > 0)
+        return;
+    instance->next = registry->dead;
+    registry->dead = instance;
+    cond_signal(&registry->keeper_wake);
+}
+
+void instance_free(struct instance *instance)
+{
+    worker_free(instance->worker, deadline_in_ms(0));
+    arena_free(&instance->arena);
+    free(instance);
+}
+
+void instance_end(struct registry *registry, struct instance *instance)
+{
+    worker_leave(instance->worker);
+    worker_free(instance->worker, deadline_in_ms(WORKER_GRACE_MS));
+    mutex_lock(&registry->lock);
+    instance->worker = NULL;
+    registry->ending_bytes -= instance->bytes;
+    instance_drop(registry, instance);
+    cond_broadcast(&registry->changed);
+    mutex_unlock(&registry->lock);
+}
+
+/* ---------------------------------------------------------------- leases */
+
+void registry_wake(void *argument)
+{
+    struct registry *registry = argument;
+    mutex_lock(&registry->lock);
+    cond_broadcast(&registry->changed);
+    mutex_unlock(&registry->lock);
+}
+
+void model_grant(struct registry *registry, struct model *model, uint32_t count)
+{
+    model->leases += count;
+    model->uses += count;
+    model->instance->references += count;
+    model->last_use = ++registry->tick;
+    model->last_use_us = clock_wall_us();
+}
+
+/* Gives a lease back. */
+static void give_back(struct registry *registry, struct model *model, struct instance *instance)
+{
+    model->leases--;
+    model->last_use = ++registry->tick;
+    model->last_use_us = clock_wall_us();
+    instance_drop(registry, instance);
+    if (model->leases == 0)
+        cond_broadcast(&registry->changed);
+}
+
+/* Leaves a load that is still going on. The last to leave cancels it; it counts as waiter until that is done, so
+ * that the load stays. */
+static void leave_load(struct registry *registry, struct load *load)
+{
+    if (load->waiters == 1 && !load->done) {
+        load->abandoned = true;
+        mutex_unlock(&registry->lock);
+        cancel_fire(&load->cancel);
+        mutex_lock(&registry->lock);
+    }
+    load->waiters--;
+    if (load->done && load->ok) /* it ended meanwhile, and gave us a lease */
+        give_back(registry, load->model, load->instance);
+    if (load->done && load->waiters == 0)
+        cond_signal(&registry->keeper_wake);
+}
+
+/* Why a wait in the table has ended without what was waited for. */
+static bool wait_failed(const struct load *load, const struct wait *wait, struct err *err)
+{
+    if (cancel_is_set(wait->cancel))
+        return cancel_error(err);
+    if (load->stage == LOAD_MEMORY && load->blocked.code != ERR_NONE) {
+        if (err)
+            *err = load->blocked;
+        return false;
+    }
+    return err_set_param(err, ERR_TIMEOUT, "model",
+                         "model \"%s\" was not loaded in time (%d%% done); try again, or allow "
+                         "more time",
+                         load->model->entry.name, (int)(load->fraction * 100));
+}
+
+struct progress {
+    registry_progress *tell;
+    void *user;
+};
+
+/* Waits for the model's load. With the lock, which it leaves while it waits or tells of progress. */
+static bool await_load(struct registry *registry, struct load *load, const struct wait *wait,
+                       const struct progress *progress, struct lease *lease, struct err *err)
+{
+    float told = -1;
+    bool on_time = true;
+    load->waiters++;
+    while (!load->done && on_time && !cancel_is_set(wait->cancel)) {
+        if (progress->tell && load->stage == LOAD_READING && load->fraction > told) {
+            told = load->fraction;
+            uint64_t bytes_total = load->bytes_total;
+            mutex_unlock(&registry->lock);
+            progress->tell(progress->user, load->model->entry.name, told, bytes_total);
+            mutex_lock(&registry->lock);
+        } else {
+            on_time = cond_wait(&registry->changed, &registry->lock, wait->until);
+        }
+    }
+    if (!load->done) {
+        wait_failed(load, wait, err);
+        leave_load(registry, load);
+        return false;
+    }
+    load->waiters--;
+    if (load->waiters == 0)
+        cond_signal(&registry->keeper_wake);
+    if (!load->ok) {
+        if (err)
+            *err = load->err;
+        return false;
+    }
+    lease->model = load->model;
+    lease->instance = load->instance;
+    return true;
+}
+
+static bool check_role(const struct model *model, enum model_role role, struct err *err)
+{
+    if (model->entry.role == role)
+        return true;
+    return err_set_param(
+        err, ERR_INVALID_REQUEST, "model", "model \"%s\" is for %s, not for %s; name another model",
+        model->entry.name, model_role_name(model->entry.role), model_role_name(role));
+}
+
+/* With the lock. */
+static bool acquire(struct registry *registry, const char *name, enum model_role role,
+                    const struct wait *wait, const struct progress *progress, struct lease *lease,
+                    struct err *err)
+{
+    for (;;) {
+        struct model *model = model_find(registry, name);
+        if (!model)
+            return unknown_model(name, err);
+        if (!check_role(model, role, err))
+            return false;
+        if (cancel_is_set(wait->cancel))
+            return cancel_error(err);
+        if (registry->closing)
+            return err_set(err, ERR_UNAVAILABLE, "the service is stopping; try again later");
+        if (model->instance && worker_is_dead(model->instance->worker))
+            model_lost(registry, model); /* its reader thread is about to tell us */
+        if (model->instance) {
+            model_grant(registry, model, 1);
+            lease->model = model;
+            lease->instance = model->instance;
+            return true;
+        }
+        if (!model->load && !load_start(registry, model, err))
+            return false;
+        if (!model->load->abandoned)
+            return await_load(registry, model->load, wait, progress, lease, err);
+        /* Its waiters have left and it is being cancelled: the next load is ours. */
+        if (!cond_wait(&registry->changed, &registry->lock, wait->until))
+            return err_set_param(err, ERR_TIMEOUT, "model",
+                                 "model \"%s\" was not loaded in time; try again", name);
+    }
+}
+
+bool registry_acquire(struct registry *registry, const char *name, enum model_role role,
+                      const struct wait *wait, registry_progress *progress, void *user,
+                      struct lease **ret, struct err *err)
+{
+    struct lease *lease = calloc(1, sizeof(*lease));
+    if (!lease)
+        return err_no_memory(err);
+    lease->registry = registry;
+    const struct progress told = {.tell = progress, .user = user};
+    struct cancel_hook hook = {.fire = registry_wake, .argument = registry};
+    cancel_watch(wait->cancel, &hook);
+    mutex_lock(&registry->lock);
+    bool ok = acquire(registry, name, role, wait, &told, lease, err);
+    mutex_unlock(&registry->lock);
+    cancel_unwatch(wait->cancel, &hook);
+    if (!ok) {
+        free(lease);
+        return false;
+    }
+    *ret = lease;
+    return true;
+}
+
+void lease_release(struct lease *lease)
+{
+    if (!lease)
+        return;
+    struct registry *registry = lease->registry;
+    mutex_lock(&registry->lock);
+    for (int i = 0; i < lease->renewals; i++)
+        instance_drop(registry, lease->previous[i]);
+    give_back(registry, lease->model, lease->instance);
+    mutex_unlock(&registry->lock);
+    free(lease);
+}
+
+/* ---------------------------------------------------------------- open and close */
+
+/* Cores that this process may use. */
+static uint32_t core_count(void)
+{
+    cpu_set_t cores;
+    if (sched_getaffinity(0, sizeof(cores), &cores) != 0)
+        return 1;
+    int count = CPU_COUNT(&cores);
+    return count > 0 ? (uint32_t)count : 1;
+}
+
+static void registry_free(struct registry *registry)
+{
+    for (size_t i = 0; i < registry->model_count; i++)
+        model_free(registry->models[i]);
+    free(registry->models);
+    free(registry->program);
+    free(registry->models_dir);
+    cond_destroy(&registry->keeper_wake);
+    cond_destroy(&registry->changed);
+    mutex_destroy(&registry->lock);
+    cancel_destroy(&registry->closing_cancel);
+    free(registry);
+}
+
+static bool fill(struct registry *registry, const struct registry_options *options, struct err *err)
+{
+    const struct config *config = options->config;
+    if (!str_copy(options->program, &registry->program, err) ||
+        !str_copy(options->models_dir, &registry->models_dir, err))
+        return false;
+    registry->log = options->log;
+    registry->keep_spare = options->keep_spare;
+    registry->available_fixed = options->available_bytes;
+    registry->limit_bytes = (uint64_t)config->memory_limit_mib << 20;
+    registry->reserve_bytes = (uint64_t)config->memory_reserve_mib << 20;
+    registry->load_timeout_ms = config->worker_load_timeout_s * 1000;
+    registry->threads =
+        config->worker_threads > 0 ? (uint32_t)config->worker_threads : core_count();
+    for (size_t i = 0; i < config->model_count; i++)
+        if (!registry_add(registry, &config->models[i], err))
+            return false;
+    return keeper_start(registry, err);
+}
+
+bool registry_open(const struct registry_options *options, struct registry **ret, struct err *err)
+{
+    struct registry *registry = calloc(1, sizeof(*registry));
+    if (!registry)
+        return err_no_memory(err);
+    mutex_init(&registry->lock);
+    cond_init(&registry->changed);
+    cond_init(&registry->keeper_wake);
+    cancel_init(&registry->closing_cancel);
+    if (!fill(registry, options, err)) {
+        registry_free(registry);
+        return false;
+    }
+    *ret = registry;
+    return true;
+}
+
+/* Cancels all loads and waits until they have ended: their workers are killed, so it is soon. */
+static void stop_loads(struct registry *registry)
+{
+    mutex_lock(&registry->lock);
+    while (registry->loads) {
+        struct load *load = registry->loads;
+        bool stop = !load->done && !load->abandoned;
+        load->abandoned = load->abandoned || stop;
+        mutex_unlock(&registry->lock);
+        if (stop)
+            cancel_fire(&load->cancel);
+        keeper_sweep(registry);
+        mutex_lock(&registry->lock);
+        if (registry->loads == load && !load->done)
+            cond_wait(&registry->changed, &registry->lock, deadline_in_ms(WORKER_GRACE_MS));
+    }
+    mutex_unlock(&registry->lock);
+}
+
+/* Tells all workers to leave first, then waits for each, so that they leave at the same time. */
+static void stop_models(struct registry *registry)
+{
+    struct instance *stopping = NULL;
+    mutex_lock(&registry->lock);
+    for (size_t i = 0; i < registry->model_count; i++) {
+        struct instance *instance = take_instance(registry->models[i]);
+        if (instance) {
+            instance->next = stopping;
+            stopping = instance;
+        }
+    }
+    mutex_unlock(&registry->lock);
+    for (struct instance *instance = stopping; instance; instance = instance->next)
+        worker_leave(instance->worker);
+    deadline grace = deadline_in_ms(WORKER_GRACE_MS);
+    while (stopping) {
+        struct instance *instance = stopping;
+        stopping = instance->next;
+        worker_free(instance->worker, grace);
+        instance->worker = NULL;
+        instance_free(instance);
+    }
+}
+
+void registry_close(struct registry *registry)
+{
+    if (!registry)
+        return;
+    mutex_lock(&registry->lock);
+    registry->closing = true;
+    cond_broadcast(&registry->changed);
+    cond_signal(&registry->keeper_wake);
+    mutex_unlock(&registry->lock);
+    cancel_fire(&registry->closing_cancel);
+    keeper_stop(registry);
+    stop_loads(registry);
+    parsers_close(registry);
+    stop_models(registry);
+    keeper_sweep(registry);
+    registry_free(registry);
+}

@@ -1,0 +1,594 @@
+/* worker.c - the reader thread and the calls.
+ *
+ * The reader thread polls three descriptors: the socket, the pipe with the process's output, and an eventfd by which
+ * other threads tell it that a call was given up (so that it knows how long to wait for the worker to notice). It
+ * ends when the socket does, whatever the reason; then it makes sure that the process is dead, reaps it, gives the
+ * cause to all calls and tells the owner. Writers take turns (`writing`); a turn ends within WORKER_WRITE_MS.
+ */
+#include "orchestrator/worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "config.h"
+
+enum { READ_DEADLINE_MS = 30000, HELLO_ARENA = 4096, DEATH_NEWS_MS = 5000 };
+
+/* A call that was given up, until the worker has ended it. */
+struct abandoned {
+    uint64_t id;
+    deadline until;
+    struct abandoned *next;
+};
+
+struct worker {
+    struct worker_options options;
+    struct process process; /* the reader's; pid and socket do not change until `reaped` */
+    pid_t pid;
+    int wake; /* eventfd */
+    pthread_t reader;
+    struct mutex lock;   /* of all that follows */
+    struct cond changed; /* hello, dead, or the end of a writer's turn */
+    bool hello;
+    bool reaped; /* the process's number is no longer ours */
+    bool dead;   /* no frame will come or go any more */
+    bool writing;
+    char cause[PROCESS_CAUSE_MAX];
+    uint64_t next_id;
+    struct worker_call *calls;
+    struct abandoned *abandoned;
+};
+
+/* ---------------------------------------------------------------- the reader's side */
+
+static void free_queue(struct worker_call *call)
+{
+    while (call->first) {
+        struct queued_frame *queued = call->first;
+        call->first = queued->next;
+        frame_free(&queued->frame);
+        free(queued);
+    }
+    call->last = NULL;
+    call->queued_bytes = 0;
+}
+
+static void wake_reader(struct worker *worker)
+{
+    const uint64_t one = 1;
+    ssize_t written;
+    do
+        written = write(worker->wake, &one, sizeof(one));
+    while (written < 0 && errno == EINTR);
+}
+
+/* With the lock. */
+static void kill_locked(struct worker *worker)
+{
+    if (!worker->reaped)
+        process_kill(&worker->process);
+}
+
+static bool is_last_frame(uint8_t type)
+{
+    return type != FRAME_PROGRESS && type != FRAME_TOKENS;
+}
+
+/* Puts a frame into the call's queue; a PROGRESS replaces the one before it. With the lock; takes the frame. */
+static void enqueue(struct worker_call *call, struct frame *frame)
+{
+    call->ended = is_last_frame(frame->type);
+    bool replaces =
+        frame->type == FRAME_PROGRESS && call->last && call->last->frame.type == FRAME_PROGRESS;
+    if (replaces) {
+        frame_free(&call->last->frame);
+        call->last->frame = *frame;
+        cond_signal(&call->changed);
+        return;
+    }
+    struct queued_frame *queued = calloc(1, sizeof(*queued));
+    bool fits = call->ended || call->queued_bytes + frame->length <= WORKER_QUEUE_MAX;
+    if (!queued || !fits) {
+        call->overflowed = true;
+        free(queued);
+        frame_free(frame);
+    } else {
+        queued->frame = *frame;
+        call->queued_bytes += frame->length;
+        *(call->last ? &call->last->next : &call->first) = queued;
+        call->last = queued;
+    }
+    cond_signal(&call->changed);
+}
+
+static void forget_abandoned(struct worker *worker, uint64_t id)
+{
+    for (struct abandoned **at = &worker->abandoned; *at; at = &(*at)->next) {
+        if ((*at)->id == id) {
+            struct abandoned *gone = *at;
+            *at = gone->next;
+            free(gone);
+            return;
+        }
+    }
+}
+
+/* The first frame of a worker. Another version is another program: it is ended. With the lock. */
+static bool accept_hello(struct worker *worker, const struct frame *frame)
+{
+    struct arena arena;
+    arena_init(&arena, HELLO_ARENA);
+    struct msg_hello hello;
+    struct err err;
+    bool ok = frame->type == FRAME_HELLO &&
+              msg_get_hello(frame->payload, frame->length, &arena, &hello, &err) &&
+              strcmp(hello.version, JARVIS_VERSION) == 0;
+    arena_free(&arena);
+    if (!ok)
+        snprintf(worker->cause, sizeof(worker->cause), "is not of version %s", JARVIS_VERSION);
+    worker->hello = ok;
+    cond_broadcast(&worker->changed);
+    return ok;
+}
+
+/* Hands a frame to whom it is for. False: the worker makes no sense. Takes the frame. */
+static bool dispatch(struct worker *worker, struct frame *frame)
+{
+    bool ok = true;
+    mutex_lock(&worker->lock);
+    if (!worker->hello) {
+        ok = accept_hello(worker, frame);
+        frame_free(frame);
+    } else {
+        struct worker_call *call = worker->calls;
+        while (call && call->id != frame->id)
+            call = call->next;
+        if (is_last_frame(frame->type))
+            forget_abandoned(worker, frame->id);
+        if (call && !call->ended)
+            enqueue(call, frame);
+        else
+            frame_free(frame); /* of a call that was given up */
+    }
+    mutex_unlock(&worker->lock);
+    return ok;
+}
+
+/* How long poll() may wait: until the first abandoned call is late. A late one ends the worker. */
+static int watch_abandoned(struct worker *worker)
+{
+    deadline first = INT64_MAX;
+    mutex_lock(&worker->lock);
+    for (const struct abandoned *call = worker->abandoned; call; call = call->next)
+        first = deadline_earlier(first, call->until);
+    if (first != INT64_MAX && deadline_passed(first) && !worker->cause[0]) {
+        snprintf(worker->cause, sizeof(worker->cause), "did not react within %d s and was killed",
+                 WORKER_CANCEL_MS / 1000);
+        kill_locked(worker);
+        first = INT64_MAX;
+    }
+    mutex_unlock(&worker->lock);
+    return first == INT64_MAX ? -1 : deadline_left_ms(first);
+}
+
+static void clear_wake(struct worker *worker)
+{
+    uint64_t count;
+    while (read(worker->wake, &count, sizeof(count)) < 0 && errno == EINTR)
+        continue;
+}
+
+/* Reads until the socket ends or says something that is not the protocol. */
+static void read_frames(struct worker *worker)
+{
+    for (;;) {
+        struct pollfd fds[3] = {
+            {.fd = worker->process.socket, .events = POLLIN},
+            {.fd = worker->process.output, .events = POLLIN},
+            {.fd = worker->wake, .events = POLLIN},
+        };
+        if (poll(fds, 3, watch_abandoned(worker)) < 0 && errno != EINTR)
+            return;
+        if (fds[1].revents)
+            process_drain(&worker->process);
+        if (fds[2].revents)
+            clear_wake(worker);
+        if (!fds[0].revents)
+            continue;
+        struct frame frame;
+        struct err err;
+        if (!frame_read(worker->process.socket, &frame, deadline_in_ms(READ_DEADLINE_MS), &err)) {
+            if (err.code != ERR_WORKER_DIED) {
+                mutex_lock(&worker->lock);
+                if (!worker->cause[0])
+                    snprintf(worker->cause, sizeof(worker->cause), "broke the protocol: %.400s",
+                             err_message(&err, LANG_EN));
+                mutex_unlock(&worker->lock);
+            }
+            return;
+        }
+        if (!dispatch(worker, &frame))
+            return;
+    }
+}
+
+/* The process is ended if it has not, and its cause of death becomes known to all. */
+static void bury(struct worker *worker)
+{
+    char cause[PROCESS_CAUSE_MAX];
+    process_kill(&worker->process);
+    process_await_end(&worker->process);
+    mutex_lock(&worker->lock);
+    while (worker->writing) /* the socket is about to be closed */
+        cond_wait(&worker->changed, &worker->lock, deadline_in_ms(WORKER_WRITE_MS));
+    worker->reaped = true;
+    process_reap(&worker->process, cause);
+    if (!worker->cause[0])
+        memcpy(worker->cause, cause, sizeof(worker->cause));
+    worker->dead = true;
+    for (struct worker_call *call = worker->calls; call; call = call->next)
+        cond_signal(&call->changed);
+    cond_broadcast(&worker->changed);
+    mutex_unlock(&worker->lock);
+}
+
+static void *run_reader(void *argument)
+{
+    struct worker *worker = argument;
+    read_frames(worker);
+    bury(worker);
+    if (worker->options.on_death)
+        worker->options.on_death(worker->options.user, worker);
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- start and end */
+
+static void free_parts(struct worker *worker)
+{
+    while (worker->abandoned)
+        forget_abandoned(worker, worker->abandoned->id);
+    if (worker->wake >= 0)
+        close(worker->wake);
+    cond_destroy(&worker->changed);
+    mutex_destroy(&worker->lock);
+    free(worker);
+}
+
+bool worker_start(const struct worker_options *options, struct worker **ret, struct err *err)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+    if (!worker)
+        return err_no_memory(err);
+    worker->options = *options;
+    worker->next_id = 1;
+    mutex_init(&worker->lock);
+    cond_init(&worker->changed);
+    worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (worker->wake < 0) {
+        err_set_errno(err, ERR_UNAVAILABLE, errno, "cannot start a worker process (\"%s worker\")",
+                      options->program);
+        free_parts(worker);
+        return false;
+    }
+    if (!process_start(options->program, options->threads, &worker->process, err)) {
+        free_parts(worker);
+        return false;
+    }
+    worker->pid = worker->process.pid;
+    if (!thread_start(&worker->reader, "worker-reader", run_reader, worker, err)) {
+        char cause[PROCESS_CAUSE_MAX];
+        process_kill(&worker->process);
+        process_await_end(&worker->process);
+        process_reap(&worker->process, cause);
+        free_parts(worker);
+        return false;
+    }
+    *ret = worker;
+    return true;
+}
+
+static bool died(const struct worker *worker, const char *what, struct err *err)
+{
+    return err_set(err, ERR_WORKER_DIED, "the worker process of \"%s\" ended (%s); try again", what,
+                   worker->cause);
+}
+
+/* For waiters on worker->changed. */
+static void wake_waiters(void *argument)
+{
+    struct worker *worker = argument;
+    mutex_lock(&worker->lock);
+    cond_broadcast(&worker->changed);
+    mutex_unlock(&worker->lock);
+}
+
+bool worker_await_hello(struct worker *worker, const struct wait *wait, struct err *err)
+{
+    deadline late = deadline_in_ms(WORKER_HELLO_MS);
+    deadline until = deadline_earlier(wait->until, late);
+    struct cancel_hook hook = {.fire = wake_waiters, .argument = worker};
+    cancel_watch(wait->cancel, &hook);
+    mutex_lock(&worker->lock);
+    bool on_time = true;
+    while (on_time && !worker->hello && !worker->dead && !cancel_is_set(wait->cancel))
+        on_time = cond_wait(&worker->changed, &worker->lock, until);
+    bool ok = worker->hello;
+    if (!ok && worker->dead)
+        err_set(err, ERR_UNAVAILABLE,
+                "a worker process ended as it started (%s); run "
+                "\"jarvis doctor\"",
+                worker->cause);
+    else if (!ok && cancel_is_set(wait->cancel))
+        cancel_error(err);
+    else if (!ok)
+        err_set(err, ERR_TIMEOUT, "a worker process did not get ready in time; try again");
+    mutex_unlock(&worker->lock);
+    cancel_unwatch(wait->cancel, &hook);
+    return ok;
+}
+
+pid_t worker_pid(const struct worker *worker)
+{
+    return worker->pid;
+}
+
+bool worker_is_dead(struct worker *worker)
+{
+    mutex_lock(&worker->lock);
+    bool dead = worker->dead;
+    mutex_unlock(&worker->lock);
+    return dead;
+}
+
+void worker_cause(struct worker *worker, char cause[PROCESS_CAUSE_MAX], int *ret_signal)
+{
+    mutex_lock(&worker->lock);
+    memcpy(cause, worker->cause, PROCESS_CAUSE_MAX);
+    *ret_signal = worker->reaped ? worker->process.signal : 0;
+    mutex_unlock(&worker->lock);
+}
+
+void worker_kill(struct worker *worker)
+{
+    mutex_lock(&worker->lock);
+    kill_locked(worker);
+    mutex_unlock(&worker->lock);
+}
+
+/* ---------------------------------------------------------------- writing */
+
+/* Writes a frame when it is this thread's turn. A frame that could be written only in part leaves nothing to say
+ * that the worker would understand, so a failure ends the worker. */
+static bool write_frame(struct worker *worker, enum frame_type type, uint64_t id,
+                        const struct str *payload, struct err *err)
+{
+    deadline until = deadline_in_ms(WORKER_WRITE_MS);
+    bool on_time = true;
+    mutex_lock(&worker->lock);
+    while (worker->writing && !worker->dead && on_time)
+        on_time = cond_wait(&worker->changed, &worker->lock, until);
+    bool turn = !worker->writing && !worker->dead;
+    worker->writing = worker->writing || turn;
+    mutex_unlock(&worker->lock);
+    if (!turn)
+        return err_set(err, ERR_TIMEOUT, "a worker process does not take requests; try again");
+
+    bool ok = frame_write(worker->process.socket, (uint8_t)type, id, payload ? payload->data : NULL,
+                          payload ? payload->length : 0, until, err);
+    mutex_lock(&worker->lock);
+    worker->writing = false;
+    if (!ok)
+        kill_locked(worker);
+    cond_broadcast(&worker->changed);
+    mutex_unlock(&worker->lock);
+    return ok;
+}
+
+void worker_leave(struct worker *worker)
+{
+    struct err ignored;
+    write_frame(worker, FRAME_SHUTDOWN, 0, NULL, &ignored);
+}
+
+void worker_free(struct worker *worker, deadline grace)
+{
+    if (!worker)
+        return;
+    mutex_lock(&worker->lock);
+    while (!worker->dead && cond_wait(&worker->changed, &worker->lock, grace))
+        continue;
+    kill_locked(worker);
+    mutex_unlock(&worker->lock);
+    pthread_join(worker->reader, NULL);
+    free_parts(worker);
+}
+
+/* ---------------------------------------------------------------- calls */
+
+static void fire_call(void *argument)
+{
+    struct worker_call *call = argument;
+    mutex_lock(&call->worker->lock);
+    call->cancelled = true;
+    cond_signal(&call->changed);
+    mutex_unlock(&call->worker->lock);
+}
+
+/* Takes the call off the worker's list and, when the worker is still busy with it, notes until when it may be.
+ * True: a CANCEL is due. */
+static bool unlink_call(struct worker_call *call)
+{
+    struct worker *worker = call->worker;
+    bool due = false;
+    mutex_lock(&worker->lock);
+    struct worker_call **at = &worker->calls;
+    while (*at && *at != call)
+        at = &(*at)->next;
+    if (*at)
+        *at = call->next;
+    if (!call->ended && !worker->dead) {
+        struct abandoned *abandoned = calloc(1, sizeof(*abandoned));
+        if (abandoned) {
+            *abandoned = (struct abandoned){.id = call->id,
+                                            .until = deadline_in_ms(WORKER_CANCEL_MS),
+                                            .next = worker->abandoned};
+            worker->abandoned = abandoned;
+            due = true;
+        } else {
+            kill_locked(worker);
+        }
+    }
+    mutex_unlock(&worker->lock);
+    return due;
+}
+
+void worker_call_end(struct worker_call *call)
+{
+    cancel_unwatch(call->wait.cancel, &call->hook);
+    if (unlink_call(call)) {
+        struct err ignored;
+        write_frame(call->worker, FRAME_CANCEL, call->id, NULL, &ignored);
+        wake_reader(call->worker);
+    }
+    free_queue(call);
+    cond_destroy(&call->changed);
+}
+
+/* After a failed write: the cause is known as soon as the reader has buried the process. */
+static bool died_while_writing(struct worker *worker, const char *what, struct err *err)
+{
+    deadline until = deadline_in_ms(DEATH_NEWS_MS);
+    mutex_lock(&worker->lock);
+    while (!worker->dead && cond_wait(&worker->changed, &worker->lock, until))
+        continue;
+    bool ok = died(worker, what, err);
+    mutex_unlock(&worker->lock);
+    return ok;
+}
+
+bool worker_call(struct worker *worker, enum frame_type type, const struct str *payload,
+                 const char *what, const struct wait *wait, struct worker_call *call,
+                 struct err *err)
+{
+    if (payload && !str_check(payload, what, err))
+        return false;
+    if (cancel_is_set(wait->cancel))
+        return cancel_error(err);
+    *call = (struct worker_call){.worker = worker, .what = what, .wait = *wait};
+    call->hook = (struct cancel_hook){.fire = fire_call, .argument = call};
+    cond_init(&call->changed);
+    mutex_lock(&worker->lock);
+    call->id = worker->next_id++;
+    call->next = worker->calls;
+    worker->calls = call;
+    mutex_unlock(&worker->lock);
+    cancel_watch(wait->cancel, &call->hook);
+
+    if (write_frame(worker, type, call->id, payload, err))
+        return true;
+    died_while_writing(worker, what, err);
+    worker_call_end(call);
+    return false;
+}
+
+/* The frame at the head of the queue. With the lock. */
+static bool take_first(struct worker_call *call, struct frame *ret)
+{
+    struct queued_frame *queued = call->first;
+    if (!queued)
+        return false;
+    call->first = queued->next;
+    if (!call->first)
+        call->last = NULL;
+    call->queued_bytes -= queued->frame.length;
+    *ret = queued->frame;
+    free(queued);
+    return true;
+}
+
+/* Waits for a frame; why there is none goes to *err. */
+static bool await_frame(struct worker_call *call, struct frame *ret, struct err *err)
+{
+    struct worker *worker = call->worker;
+    mutex_lock(&worker->lock);
+    bool on_time = true;
+    while (on_time && !call->first && !call->cancelled && !call->overflowed && !worker->dead)
+        on_time = cond_wait(&call->changed, &worker->lock, call->wait.until);
+    bool ok = false;
+    if (call->cancelled)
+        cancel_error(err);
+    else if (take_first(call, ret))
+        ok = true;
+    else if (call->overflowed)
+        err_set(err, ERR_BUSY,
+                "\"%s\" answers faster than the client reads; the answer was "
+                "stopped",
+                call->what);
+    else if (worker->dead)
+        died(worker, call->what, err);
+    else
+        err_set(err, ERR_TIMEOUT, "\"%s\" did not answer in time; try again, or allow more time",
+                call->what);
+    mutex_unlock(&worker->lock);
+    return ok;
+}
+
+bool worker_call_next(struct worker_call *call, struct frame *ret, struct err *err)
+{
+    struct frame frame;
+    if (!await_frame(call, &frame, err))
+        return false;
+    if (frame.type != FRAME_ERROR) {
+        *ret = frame;
+        return true;
+    }
+    struct err told;
+    if (!msg_get_err(frame.payload, frame.length, &told, err)) {
+        frame_free(&frame);
+        return false;
+    }
+    if (err)
+        *err = told;
+    frame_free(&frame);
+    return false;
+}
+
+bool worker_call_answer(struct worker_call *call, enum frame_type type, struct frame *ret,
+                        struct err *err)
+{
+    struct frame frame;
+    for (;;) {
+        if (!worker_call_next(call, &frame, err))
+            return false;
+        if (frame.type == type) {
+            *ret = frame;
+            return true;
+        }
+        bool progress = frame.type == FRAME_PROGRESS;
+        unsigned got = frame.type;
+        frame_free(&frame);
+        if (!progress)
+            return err_set(err, ERR_PROTOCOL,
+                           "the worker process of \"%s\" answered with a message of type %u; "
+                           "restart the service",
+                           call->what, got);
+    }
+}
+
+bool worker_ask(struct worker *worker, enum frame_type type, const struct str *payload,
+                enum frame_type answer, const char *what, const struct wait *wait,
+                struct frame *ret, struct err *err)
+{
+    struct worker_call call;
+    if (!worker_call(worker, type, payload, what, wait, &call, err))
+        return false;
+    bool ok = worker_call_answer(&call, answer, ret, err);
+    worker_call_end(&call);
+    return ok;
+}
