@@ -107,6 +107,8 @@ struct registry {
     uint64_t limit_bytes; /* configured; 0: none */
     uint64_t reserve_bytes;
     uint64_t available_fixed; /* for tests; 0: measure */
+    int64_t cancel_ms;
+    int64_t parse_ms;
     uint32_t threads;
     int64_t load_timeout_ms;
 

@@ -16,6 +16,7 @@ static bool start_worker(struct registry *registry, const struct wait *wait, str
     const struct worker_options options = {
         .program = registry->program,
         .threads = registry->threads,
+        .cancel_ms = registry->cancel_ms,
         .on_death = keeper_worker_died,
         .user = registry,
     };

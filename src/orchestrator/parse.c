@@ -10,7 +10,7 @@
 
 #include "orchestrator/internal.h"
 
-enum { PARSE_MS = 60000, PARSE_TRIES = 2 };
+enum { PARSE_TRIES = 2 };
 
 bool parser_charset_valid(const char *charset)
 {
@@ -161,7 +161,7 @@ static bool parse_once(struct registry *registry, const struct str *payload, con
         return false;
     const struct wait bounded = {
         .cancel = wait->cancel,
-        .until = deadline_earlier(wait->until, deadline_in_ms(PARSE_MS)),
+        .until = deadline_earlier(wait->until, deadline_in_ms(registry->parse_ms)),
     };
     bool ok =
         worker_ask(parser->worker, FRAME_PARSE, payload, FRAME_PARSED, name, &bounded, ret, err);
@@ -169,8 +169,8 @@ static bool parse_once(struct registry *registry, const struct str *payload, con
         discard(parser);
     give_back(registry, parser);
     if (!ok && err->code == ERR_TIMEOUT && !deadline_passed(wait->until))
-        err_set(err, ERR_DOCUMENT, "\"%s\" was given up: reading it took longer than %d s", name,
-                PARSE_MS / 1000);
+        err_set(err, ERR_DOCUMENT, "\"%s\" was given up: reading it took longer than %lld ms", name,
+                (long long)registry->parse_ms);
     return ok;
 }
 

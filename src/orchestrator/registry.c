@@ -26,6 +26,8 @@
 #include "base/vec.h"
 #include "orchestrator/internal.h"
 
+enum { CANCEL_MS = 15000, PARSE_MS = 60000 };
+
 /* ---------------------------------------------------------------- models */
 
 struct model *model_find(struct registry *registry, const char *name)
@@ -462,6 +464,8 @@ static bool fill(struct registry *registry, const struct registry_options *optio
     registry->log = options->log;
     registry->keep_spare = options->keep_spare;
     registry->available_fixed = options->available_bytes;
+    registry->cancel_ms = options->cancel_ms > 0 ? options->cancel_ms : CANCEL_MS;
+    registry->parse_ms = options->parse_ms > 0 ? options->parse_ms : PARSE_MS;
     registry->limit_bytes = (uint64_t)config->memory_limit_mib << 20;
     registry->reserve_bytes = (uint64_t)config->memory_reserve_mib << 20;
     registry->load_timeout_ms = config->worker_load_timeout_s * 1000;

@@ -37,8 +37,11 @@ struct registry_options {
     const char *models_dir;      /* where relative model paths begin */
     const struct config *config; /* read while opening: models, memory.*, worker.* */
     struct log *log;
-    bool keep_spare;          /* false in tests that count processes */
-    uint64_t available_bytes; /* memory that the machine has, for tests; 0: ask the kernel */
+    bool keep_spare; /* false in tests that count processes */
+    /* For tests; 0 gives the usual: */
+    uint64_t available_bytes; /* memory that the machine has: asked of the kernel */
+    int64_t cancel_ms;        /* a worker that ignores a cancel for so long is killed: 15 s */
+    int64_t parse_ms;         /* longest that one document may take: 60 s */
 };
 
 bool registry_open(const struct registry_options *options, struct registry **ret, struct err *err);

@@ -167,8 +167,8 @@ static int watch_abandoned(struct worker *worker)
     for (const struct abandoned *call = worker->abandoned; call; call = call->next)
         first = deadline_earlier(first, call->until);
     if (first != INT64_MAX && deadline_passed(first) && !worker->cause[0]) {
-        snprintf(worker->cause, sizeof(worker->cause), "did not react within %d s and was killed",
-                 WORKER_CANCEL_MS / 1000);
+        snprintf(worker->cause, sizeof(worker->cause), "did not react for %lld ms and was killed",
+                 (long long)worker->options.cancel_ms);
         kill_locked(worker);
         first = INT64_MAX;
     }
@@ -436,7 +436,7 @@ static bool unlink_call(struct worker_call *call)
         struct abandoned *abandoned = calloc(1, sizeof(*abandoned));
         if (abandoned) {
             *abandoned = (struct abandoned){.id = call->id,
-                                            .until = deadline_in_ms(WORKER_CANCEL_MS),
+                                            .until = deadline_in_ms(worker->options.cancel_ms),
                                             .next = worker->abandoned};
             worker->abandoned = abandoned;
             due = true;

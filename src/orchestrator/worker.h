@@ -9,7 +9,7 @@
  * Fails:   ERR_WORKER_DIED names the cause of death; ERR_TIMEOUT, ERR_CANCELLED; an ERROR frame is that error.
  *
  * What keeps a worker from hurting the service: a call that is given up is cancelled in the worker, and a worker
- * that does not end it within WORKER_CANCEL_MS is killed; a worker that does not read for WORKER_WRITE_MS is
+ * that does not end it within cancel_ms is killed; a worker that does not read for WORKER_WRITE_MS is
  * killed; the frames that wait for a slow consumer are bounded by WORKER_QUEUE_MAX bytes, past which the call is
  * cancelled (the reader never waits for one consumer: the others' tokens come through the same socket).
  */
@@ -41,6 +41,7 @@ typedef void worker_death(void *user, struct worker *worker);
 struct worker_options {
     const char *program;
     uint32_t threads;
+    int64_t cancel_ms;      /* longest from CANCEL to the last frame */
     worker_death *on_death; /* may be NULL */
     void *user;
 };
