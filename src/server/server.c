@@ -12,6 +12,7 @@
 enum {
     THREAD_STACK = 1024 * 1024,
     LOG_LINE = 512,
+    LAST_WORDS_MS = 2000, /* for cancelled requests to tell their clients */
 };
 
 struct server {
@@ -212,6 +213,7 @@ void server_stop(struct server *server, int grace_ms)
     stop_accepting(server);
     wait_for_requests(&server->http, grace_ms);
     watch_cancel_all(server->http.watch);
+    wait_for_requests(&server->http, LAST_WORDS_MS);
     log_write(server->http.log, LOG_INFO, LOG_EVENT_SERVICE, NULL, NULL, 0, "stopped");
     dispose(server);
 }

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,8 @@ int raw_tcp(const char *address)
     if (fd < 0 || inet_pton(AF_INET, host, &to.sin_addr) != 1 ||
         connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0)
         die(address);
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     return fd;
 }
 
