@@ -29,8 +29,8 @@ help:
 	@echo 'make install   with PREFIX (/usr/local) and DESTDIR as usual'
 	@echo 'make clean     removes the build folders; make distclean: also the libraries of tools/sysroot'
 
-demo: build
-	@tools/demo
+demo:
+	@JOBS='$(JOBS)' tools/demo
 
 test:
 	@tools/prepare test

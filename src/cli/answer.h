@@ -1,6 +1,8 @@
-/* answer.h - asking the service a question and showing what it answers; what `ask` and `chat` share.
+/* answer.h - asking the service a question and showing what it answers; what `ask` and `chat`
+ * share.
  *
- * Owner:   answer_ask() fills a struct answer, which answer_free() ends; texts inside live as long as it.
+ * Owner:   answer_ask() fills a struct answer, which answer_free() ends; texts inside live as long
+ *   as it.
  * Threads: one. Fails: as client.h; ERR_UNAVAILABLE when the stream ends before the answer does.
  */
 #ifndef JARVIS_CLI_ANSWER_H
@@ -55,14 +57,15 @@ bool answer_ask(struct client *client, const struct answer_request *request,
 /* An answer_text_handler that prints on the struct term that `user` points to. */
 bool answer_print_text(void *user, const char *text, size_t length, struct err *err);
 
-/* The sources, one a paragraph: [1] path:line-line  "quoted words". Paths below the working directory are shown
- * from there. Prints nothing when there are none. */
+/* The sources, one a paragraph: [1] path:line-line  "quoted words". Paths below the working
+ * directory are shown from there. Prints nothing when there are none. */
 void answer_print_sources(const struct term *term, enum lang lang, const struct answer *answer);
 
 /* A notice, unless it is empty, as a paragraph of its own. */
 void answer_print_notice(const struct term *term, const char *notice);
 
-/* A path as people like it: from the working directory when it lies below it. Points into `path` or is `path`. */
+/* A path as people like it: from the working directory when it lies below it. Points into `path` or
+ * is `path`. */
 const char *answer_short_path(const char *path);
 
 #endif

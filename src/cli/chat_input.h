@@ -1,7 +1,7 @@
 /* chat_input.h - the lines that a person types in `jarvis chat`.
  *
- * On a terminal: an editor with history (isocline), kept in state/chat_history; Tab completes /commands. Elsewhere:
- * plain lines, no prompt.
+ * On a terminal: an editor with history (isocline), kept in state/chat_history; Tab completes
+ * /commands. Elsewhere: plain lines, no prompt.
  * Owner:   a line is the caller's (free()). Threads: one: isocline has one terminal.
  * Fails:   never; a history that cannot be written is not kept.
  */

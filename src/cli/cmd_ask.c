@@ -5,8 +5,13 @@
 #include "cli/interrupt.h"
 
 static const struct option_spec ask_options[] = {
-    OPTION_STORE_ROW, OPTION_TOP_K_ROW,
-    OPTION_ALPHA_ROW, {"model", OPTION_TEXT, N_("NAME"), N_("the model that answers"), 0, 0, false},
+    OPTION_STORE_ROW,
+    OPTION_TOP_K_ROW,
+    OPTION_ALPHA_ROW,
+    {.name = "model",
+     .type = OPTION_TEXT,
+     .value = N_("NAME"),
+     .help = N_("the model that answers")},
     OPTION_JSON_ROW,
 };
 

@@ -16,7 +16,10 @@ static const struct option_spec chat_options[] = {
     OPTION_STORE_ROW,
     OPTION_TOP_K_ROW,
     OPTION_ALPHA_ROW,
-    {"model", OPTION_TEXT, N_("NAME"), N_("the model that answers"), 0, 0, false},
+    {.name = "model",
+     .type = OPTION_TEXT,
+     .value = N_("NAME"),
+     .help = N_("the model that answers")},
 };
 
 struct chat {
@@ -111,8 +114,8 @@ static bool ask(struct chat *chat, struct err *err)
     return ok;
 }
 
-/* What has come of a stopped reply stays in the conversation; a question that failed does not. False when the
- * conversation cannot go on: nobody reads the output. */
+/* What has come of a stopped reply stays in the conversation; a question that failed does not.
+ * False when the conversation cannot go on: nobody reads the output. */
 static bool reply(struct chat *chat, const char *question, struct err *err)
 {
     if (!add_turn(chat, "user", question, err))

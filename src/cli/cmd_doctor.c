@@ -1,6 +1,6 @@
-/* `jarvis doctor`: looks at everything that an installation needs, says of each whether it is well, and what to do
- * where it is not. Each check is a function that reports one line or a few; none stops the others. The last ones ask
- * the service, which is started for it. */
+/* `jarvis doctor`: looks at everything that an installation needs, says of each whether it is well,
+ * and what to do where it is not. Each check is a function that reports one line or a few; none
+ * stops the others. The last ones ask the service, which is started for it. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

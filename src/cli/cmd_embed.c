@@ -9,7 +9,7 @@
 enum { BATCH = 128, TEXTS_MAX = 100000, SHOWN_VALUES = 6, SHOWN_COLUMNS = 40 };
 
 static const struct option_spec embed_options[] = {
-    {"model", OPTION_TEXT, N_("NAME"), N_("the embedding model"), 0, 0, false},
+    {.name = "model", .type = OPTION_TEXT, .value = N_("NAME"), .help = N_("the embedding model")},
     OPTION_JSON_ROW,
 };
 

@@ -11,8 +11,10 @@
 #include "cli/progress.h"
 
 static const struct option_spec ingest_options[] = {
-    {"store", OPTION_TEXT, N_("NAME"), N_("the store to put them in; made when it does not exist"),
-     0, 0, false},
+    {.name = "store",
+     .type = OPTION_TEXT,
+     .value = N_("NAME"),
+     .help = N_("the store to put them in; made when it does not exist")},
     OPTION_JSON_ROW,
 };
 
@@ -23,7 +25,8 @@ struct ingest {
     yyjson_doc *done; /* the summary; NULL before it comes */
 };
 
-/* The service has another working directory: paths go to it absolute, also those that no longer exist. */
+/* The service has another working directory: paths go to it absolute, also those that no longer
+ * exist. */
 static bool absolute_path(const char *path, struct str *out, struct err *err)
 {
     char buffer[PATH_MAX];

@@ -9,10 +9,14 @@
 #include "cli/table.h"
 
 static const struct option_spec models_options[] = {
-    {"name", OPTION_TEXT, N_("NAME"), N_("with add: what to call it (default: as the file does)"),
-     0, 0, false},
-    {"role", OPTION_TEXT, N_("ROLE"),
-     N_("with add: chat, embedding or rerank (default: by the file)"), 0, 0, false},
+    {.name = "name",
+     .type = OPTION_TEXT,
+     .value = N_("NAME"),
+     .help = N_("with add: what to call it (default: as the file does)")},
+    {.name = "role",
+     .type = OPTION_TEXT,
+     .value = N_("ROLE"),
+     .help = N_("with add: chat, embedding or rerank (default: by the file)")},
     OPTION_JSON_ROW,
 };
 

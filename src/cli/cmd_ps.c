@@ -5,7 +5,7 @@
 #include "cli/service.h"
 #include "cli/table.h"
 
-enum { US_PER_S = 1000000, MS_PER_S = 1000 };
+enum { US_PER_S = 1000000, US_PER_MS = 1000, MS_PER_S = 1000 };
 
 static const struct option_spec ps_options[] = {OPTION_JSON_ROW};
 
@@ -17,7 +17,7 @@ static void last_use(struct table *table, enum lang lang, int64_t when)
     }
     struct str ago;
     str_init(&ago, 64);
-    text_duration(&ago, (double)(clock_wall_us() / US_PER_S - when) * MS_PER_S);
+    text_duration(&ago, (double)(clock_wall_us() - when * US_PER_S) / US_PER_MS);
     table_cell(table, TR(lang, "%s ago"), str_text(&ago));
     str_free(&ago);
 }
@@ -71,7 +71,7 @@ static void print_service(const struct cli *cli, yyjson_val *status)
     str_init(&uptime, 64);
     text_bytes(&used, yyjson_get_uint(yyjson_obj_get(memory, "used_bytes")));
     text_bytes(&limit, yyjson_get_uint(yyjson_obj_get(memory, "limit_bytes")));
-    text_duration(&uptime, yyjson_get_num(yyjson_obj_get(status, "uptime_s")) * 1000);
+    text_duration(&uptime, yyjson_get_num(yyjson_obj_get(status, "uptime_s")) * MS_PER_S);
     fprintf(cli->out.file, TR(cli->lang, "Service: process %llu, up %s; models use %s of %s."),
             (unsigned long long)yyjson_get_uint(yyjson_obj_get(status, "pid")), str_text(&uptime),
             str_text(&used), str_text(&limit));

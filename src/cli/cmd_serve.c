@@ -1,8 +1,10 @@
-/* `jarvis serve`: the service in the foreground, until a signal, POST /v1/jarvis/shutdown, or --idle-exit ends it.
+/* `jarvis serve`: the service in the foreground, until a signal, POST /v1/jarvis/shutdown, or
+ * --idle-exit ends it.
  *
- * The main thread only waits, on one poll(): signals come through a signalfd, a client's wish to stop through an
- * eventfd, idleness through the timeout. The first SIGTERM or SIGINT lets requests in flight end; then both have
- * their default action again, so that a second one ends the program at once. */
+ * The main thread only waits, on one poll(): signals come through a signalfd, a client's wish to
+ * stop through an eventfd, idleness through the timeout. The first SIGTERM or SIGINT lets requests
+ * in flight end; then both have their default action again, so that a second one ends the program
+ * at once. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -30,13 +32,24 @@
 enum { GRACE_MS = 10000, MS_PER_S = 1000, IDLE_EXIT_MAX_S = 30 * 24 * 3600 };
 
 static const struct option_spec serve_options[] = {
-    {"listen", OPTION_TEXT, N_("ADDR:PORT"),
-     N_("where HTTP is served (default: server.listen); empty: on the socket only"), 0, 0, false},
-    {"background", OPTION_FLAG, NULL, N_("start it, wait until it is ready, and return"), 0, 0,
-     false},
-    {"idle-exit", OPTION_INT, N_("SECONDS"), N_("leave after so long without work (0: never)"), 0,
-     IDLE_EXIT_MAX_S, false},
-    {"ready-fd", OPTION_INT, "FD", "", 3, INT_MAX, true},
+    {.name = "listen",
+     .type = OPTION_TEXT,
+     .value = N_("ADDR:PORT"),
+     .help = N_("where HTTP is served (default: server.listen); empty: on the socket only")},
+    {.name = "background",
+     .type = OPTION_FLAG,
+     .help = N_("start it, wait until it is ready, and return")},
+    {.name = "idle-exit",
+     .type = OPTION_INT,
+     .value = N_("SECONDS"),
+     .help = N_("leave after so long without work (0: never)"),
+     .max = IDLE_EXIT_MAX_S},
+    {.name = "ready-fd",
+     .type = OPTION_INT,
+     .value = "FD",
+     .min = 3,
+     .max = INT_MAX,
+     .hidden = true},
 };
 
 struct serving {
@@ -217,7 +230,7 @@ static bool serve_here(struct serving *serving, struct err *err)
     if (!refuse_second(serving->paths, err) ||
         !config_load(serving->paths->config_file, &config, err))
         return false;
-    serving->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+    serving->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     serving->shutdown_fd = eventfd(0, EFD_CLOEXEC);
     bool ok = serving->signal_fd >= 0 && serving->shutdown_fd >= 0
                   ? serve_with_config(serving, config, err)

@@ -1,7 +1,8 @@
 /* command.h - what a command is, and what every command gets.
  *
- * A new command is one file, cmd_NAME.c, that defines `const struct command command_NAME`, and one row of the table
- * in commands.c. The table makes `jarvis help`, `jarvis NAME --help` and the nearest name for a misspelt one.
+ * A new command is one file, cmd_NAME.c, that defines `const struct command command_NAME`, and one
+ * row of the table in commands.c. The table makes `jarvis help`, `jarvis NAME --help` and the
+ * nearest name for a misspelt one.
  */
 #ifndef JARVIS_CLI_COMMAND_H
 #define JARVIS_CLI_COMMAND_H
@@ -16,7 +17,8 @@
 #include "cli/options.h"
 #include "cli/term.h"
 
-/* Marks a text that stands in a table and is given to TR later, so that the catalogue's checks see it. */
+/* Marks a text that stands in a table and is given to TR later, so that the catalogue's checks see
+ * it. */
 #define N_(english) english
 
 enum { EXIT_SOME_FAILED = 1 }; /* the other exit codes are those of ERR_TABLE */
@@ -30,7 +32,7 @@ struct cli {
 
 struct command {
     const char *name;
-    /* Does it. *ret_exit is EXIT_SUCCESS before; false with *err ends with that error's exit code. */
+    /* Does it. *ret_exit is EXIT_SUCCESS before; false with *err ends with its exit code. */
     bool (*run)(struct cli *cli, const struct options *options, int *ret_exit, struct err *err);
     const char *usage;   /* after the name: "QUESTION…"; N_ */
     const char *summary; /* one line; N_ */
@@ -41,23 +43,16 @@ struct command {
 };
 
 /* The rows of common options, for a command's own table. */
-#define OPTION_JSON_ROW                                          \
-    {                                                            \
-        "json", OPTION_FLAG, NULL, N_("print JSON"), 0, 0, false \
-    }
-#define OPTION_STORE_ROW                                                                        \
-    {                                                                                           \
-        "store", OPTION_LIST, N_("NAME"), N_("the store to use (may be repeated)"), 0, 0, false \
-    }
-#define OPTION_TOP_K_ROW                                                 \
-    {                                                                    \
-        "top-k", OPTION_INT, "N", N_("passages to find"), 1, 1000, false \
-    }
-#define OPTION_ALPHA_ROW                                                                     \
-    {                                                                                        \
-        "alpha", OPTION_NUMBER, "A",                                                         \
-            N_("weight of meaning against words: 0 only words, 1 only meaning"), 0, 1, false \
-    }
+/* clang-format off */
+#define OPTION_JSON_ROW  {.name = "json", .type = OPTION_FLAG, .help = N_("print JSON")}
+#define OPTION_STORE_ROW {.name = "store", .type = OPTION_LIST, .value = N_("NAME"), \
+                          .help = N_("the store to use (may be repeated)")}
+#define OPTION_TOP_K_ROW {.name = "top-k", .type = OPTION_INT, .value = "N", \
+                          .help = N_("passages to find"), .min = 1, .max = 1000}
+#define OPTION_ALPHA_ROW {.name = "alpha", .type = OPTION_NUMBER, .value = "A", \
+                          .help = N_("weight of meaning against words: 0 only words, " \
+                                     "1 only meaning"), .max = 1}
+/* clang-format on */
 
 /* All words with one blank between them; the caller frees. */
 bool command_join_words(const struct options *options, char **ret, struct err *err);

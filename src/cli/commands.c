@@ -18,6 +18,7 @@
     X(embed) \
     X(models) \
     X(ps) \
+    X(serve) \
     X(stop) \
     X(config) \
     X(doctor) \
@@ -29,22 +30,27 @@
 COMMAND_TABLE(COMMAND_DECLARE)
 #undef COMMAND_DECLARE
 
-enum { HELP_COLUMN = 26, WORDS_MAX = 1024 * 1024, EXIT_USAGE = 2 };
+#define COMMAND_ONE(name) 1 +
+enum { COMMAND_COUNT = COMMAND_TABLE(COMMAND_ONE) 0 };
+#undef COMMAND_ONE
+
+enum { NAME_COLUMN = 12, OPTION_COLUMN = 26, WORDS_MAX = 1024 * 1024, EXIT_USAGE = 2 };
 
 /* Taken by every command. */
 static const struct option_spec common_options[] = {
-    {"no-color", OPTION_FLAG, NULL, N_("no colour, also on a terminal (as NO_COLOR=1)"), 0, 0,
-     false},
-    {"help", OPTION_FLAG, NULL, N_("show this help"), 0, 0, false},
+    {.name = "no-color",
+     .type = OPTION_FLAG,
+     .help = N_("no colour, also on a terminal (as NO_COLOR=1)")},
+    {.name = "help", .type = OPTION_FLAG, .help = N_("show this help")},
 };
 enum { COMMON_COUNT = sizeof(common_options) / sizeof(*common_options) };
 
 const struct command *command_at(size_t index)
 {
 #define COMMAND_ROW(name) &command_##name,
-    static const struct command *const table[] = {COMMAND_TABLE(COMMAND_ROW)};
+    static const struct command *const table[COMMAND_COUNT] = {COMMAND_TABLE(COMMAND_ROW)};
 #undef COMMAND_ROW
-    return index < sizeof(table) / sizeof(*table) ? table[index] : NULL;
+    return index < COMMAND_COUNT ? table[index] : NULL;
 }
 
 const struct command *command_find(const char *name)
@@ -58,10 +64,10 @@ const struct command *command_find(const char *name)
 
 bool command_unknown(const char *name, struct err *err)
 {
-    const char *names[32];
+    const char *names[COMMAND_COUNT];
     size_t count = 0;
     const struct command *command;
-    for (size_t i = 0; (command = command_at(i)) && count < 32; i++)
+    for (size_t i = 0; (command = command_at(i)); i++)
         if (!command->hidden)
             names[count++] = command->name;
     const char *near = names_nearest(name, names, count);
@@ -74,13 +80,14 @@ bool command_unknown(const char *name, struct err *err)
 
 /* --- help --- */
 
-static void print_two_columns(const struct term *term, const char *left, const char *right)
+static void print_two_columns(const struct term *term, size_t column, const char *left,
+                              const char *right)
 {
     struct str line;
     str_init(&line, WORDS_MAX);
     str_printf(&line, "  %s", left);
     size_t width = text_width(line.data, line.length);
-    text_pad(&line, width + 2 <= HELP_COLUMN ? HELP_COLUMN - width : 2);
+    text_pad(&line, width + 2 <= column ? column - width : 2);
     size_t used = text_width(line.data, line.length);
     size_t columns = (size_t)term->width > used + 20 ? (size_t)term->width - used - 1 : 40;
     struct str wrapped;
@@ -112,21 +119,23 @@ static void print_heading(const struct term *term, const char *text)
 
 static void print_exit_codes(const struct cli *cli)
 {
+    static const struct {
+        const char *code;
+        const char *meaning;
+    } rows[] = {
+        {"0", N_("all went well")},
+        {"1", N_("some of it failed: files that ingest could not read, checks of doctor")},
+        {"2", N_("the command cannot be understood")},
+        {"3", N_("something named does not exist")},
+        {"4", N_("the configuration or a model is wrong or missing")},
+        {"5", N_("a file cannot be read or written")},
+        {"6", N_("not now: the service is busy or away; try again")},
+        {"7", N_("someone must act: disk full, out of memory, store damaged")},
+        {"130", N_("stopped by Ctrl-C")},
+    };
     print_heading(&cli->out, TR(cli->lang, "Exit codes:"));
-    print_two_columns(&cli->out, "0", TR(cli->lang, "all went well"));
-    print_two_columns(
-        &cli->out, "1",
-        TR(cli->lang, "some of it failed: files that ingest could not read, checks of doctor"));
-    print_two_columns(&cli->out, "2", TR(cli->lang, "the command cannot be understood"));
-    print_two_columns(&cli->out, "3", TR(cli->lang, "something named does not exist"));
-    print_two_columns(&cli->out, "4",
-                      TR(cli->lang, "the configuration or a model is wrong or missing"));
-    print_two_columns(&cli->out, "5", TR(cli->lang, "a file cannot be read or written"));
-    print_two_columns(&cli->out, "6",
-                      TR(cli->lang, "not now: the service is busy or away; try again"));
-    print_two_columns(&cli->out, "7",
-                      TR(cli->lang, "someone must act: disk full, out of memory, store damaged"));
-    print_two_columns(&cli->out, "130", TR(cli->lang, "stopped by Ctrl-C"));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        print_two_columns(&cli->out, NAME_COLUMN, rows[i].code, TR(cli->lang, rows[i].meaning));
 }
 
 void command_print_overview(const struct cli *cli)
@@ -140,7 +149,7 @@ void command_print_overview(const struct cli *cli)
     const struct command *command;
     for (size_t i = 0; (command = command_at(i)); i++)
         if (!command->hidden)
-            print_two_columns(term, command->name, TR(lang, command->summary));
+            print_two_columns(term, NAME_COLUMN, command->name, TR(lang, command->summary));
     print_exit_codes(cli);
     fputs("\n", term->file);
     print_paragraph(term,
@@ -158,7 +167,7 @@ static void print_options(const struct cli *cli, const struct option_spec *specs
         char left[128];
         const char *value = specs[i].value ? TR(cli->lang, specs[i].value) : "";
         snprintf(left, sizeof(left), "--%s%s%s", specs[i].name, *value ? " " : "", value);
-        print_two_columns(&cli->out, left, TR(cli->lang, specs[i].help));
+        print_two_columns(&cli->out, OPTION_COLUMN, left, TR(cli->lang, specs[i].help));
     }
 }
 
@@ -242,7 +251,8 @@ static void print_error_json(const struct cli *cli, const struct err *err)
     str_free(&line);
 }
 
-/* Tells the error and returns the exit code. A reader of our output that has left has what it wanted: no error. */
+/* Tells the error and returns the exit code. A reader of our output that has left has what it
+ * wanted: no error. */
 static int report(const struct cli *cli, const struct err *err)
 {
     fflush(cli->out.file);

@@ -1,10 +1,12 @@
-/* event_reader.h - reading a stream of server-sent events (WHATWG HTML, "Server-sent events", 9.2.6).
+/* event_reader.h - reading a stream of server-sent events (WHATWG HTML, "Server-sent events",
+ * 9.2.6).
  *
- * Bytes come in pieces of any size; each complete event is handed to the handler at once. Lines may end in LF, CR or
- * CRLF, also when a CRLF is split between two pieces; comments and unknown fields are ignored; several `data` lines
- * are joined by newlines.
+ * Bytes come in pieces of any size; each complete event is handed to the handler at once. Lines may
+ * end in LF, CR or CRLF, also when a CRLF is split between two pieces; comments and unknown fields
+ * are ignored; several `data` lines are joined by newlines.
  * Owner:   what an event points to is valid during the call. event_reader_free() ends the reader.
- * Threads: one. Fails: ERR_PROTOCOL when a line or an event is over EVENT_MAX; whatever the handler fails with.
+ * Threads: one. Fails: ERR_PROTOCOL when a line or an event is over EVENT_MAX; whatever the handler
+ *   fails with.
  */
 #ifndef JARVIS_CLI_EVENT_READER_H
 #define JARVIS_CLI_EVENT_READER_H

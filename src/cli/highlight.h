@@ -10,9 +10,10 @@
 
 #include "cli/term.h"
 
-/* Whether a word of a text counts as a word of the query: equal but for case and accents, or, from five letters on,
- * forms of one word: they share all but the last two or three letters ("licence", "licences"). Words of one or two
- * letters never count. This is for the eye; searching has its own stemming. */
+/* Whether a word of a text counts as a word of the query: equal but for case and accents, or, from
+ * five letters on, forms of one word: they share all but the last two or three letters ("licence",
+ * "licences"). Words of one or two letters never count. This is for the eye; searching has its own
+ * stemming. */
 bool highlight_matches(const char *query_word, size_t query_length, const char *word,
                        size_t length);
 

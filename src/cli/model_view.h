@@ -1,6 +1,8 @@
-/* model_view.h - what the service's JSON says about one model, for the tables of `models`, `ps` and `doctor`.
+/* model_view.h - what the service's JSON says about one model, for the tables of `models`, `ps` and
+ * `doctor`.
  *
- * Owner: texts point into the JSON document. Threads: one. Fails: never; what is missing is "" or 0.
+ * Owner: texts point into the JSON document. Threads: one. Fails: never; what is missing is "" or
+ *   0.
  */
 #ifndef JARVIS_CLI_MODEL_VIEW_H
 #define JARVIS_CLI_MODEL_VIEW_H

@@ -1,7 +1,8 @@
 /* options.h - the words after `jarvis COMMAND`, read by a table.
  *
- * Options are long (`--top-k 5`, `--top-k=5`), may stand anywhere, and end at `--`; `-h` is the one short form.
- * Everything else is a word. An option that is given twice counts the last time, lists collect.
+ * Options are long (`--top-k 5`, `--top-k=5`), may stand anywhere, and end at `--`; `-h` is the one
+ * short form. Everything else is a word. An option that is given twice counts the last time, lists
+ * collect.
  * Owner:   options_free() ends what options_parse() made; texts point into argv.
  * Threads: one. Fails: ERR_INVALID_REQUEST, which names the nearest option.
  */
@@ -25,12 +26,12 @@ enum option_type {
 enum { OPTIONS_MAX = 16, OPTION_VALUES_MAX = 16 };
 
 struct option_spec {
-    const char *name; /* without the dashes */
-    enum option_type type;
+    const char *name;  /* without the dashes */
     const char *value; /* how help calls the value: "NAME"; NULL for a flag */
     const char *help;  /* English, N_ */
-    double min;
+    double min;        /* of OPTION_INT and OPTION_NUMBER */
     double max;
+    enum option_type type;
     bool hidden; /* works, but help does not show it */
 };
 

@@ -63,7 +63,8 @@ static size_t width_of(const struct str *text)
     return text_width(str_text(text), text->length);
 }
 
-/* Name, count and rate always stand in this order; the bar and the path get what is left, if it is enough. */
+/* Name, count and rate always stand in this order; the bar and the path get what is left, if it is
+ * enough. */
 void progress_render(const struct term *term, enum lang lang, const struct progress_state *state,
                      double seconds, struct str *out)
 {

@@ -1,8 +1,10 @@
-/* progress.h - how far something is: a bar that redraws itself on a terminal, plain lines elsewhere.
+/* progress.h - how far something is: a bar that redraws itself on a terminal, plain lines
+ * elsewhere.
  *
- * On a terminal one line is redrawn at most ten times a second; progress_end() removes it. Elsewhere a line is
- * printed when a phase begins and when it has come ten per cent further.
- * Owner:   the caller owns the struct; texts are read during the call only. Threads: one. Fails: never.
+ * On a terminal one line is redrawn at most ten times a second; progress_end() removes it.
+ * Elsewhere a line is printed when a phase begins and when it has come ten per cent further.
+ * Owner:   the caller owns the struct; texts are read during the call only. Threads: one. Fails:
+ *   never.
  */
 #ifndef JARVIS_CLI_PROGRESS_H
 #define JARVIS_CLI_PROGRESS_H
@@ -41,7 +43,8 @@ void progress_show(struct progress *progress, const struct progress_state *state
 /* Removes the bar, so that other text may follow. */
 void progress_end(struct progress *progress);
 
-/* The bar as text of at most `term->width - 1` columns, without colour; `seconds` since the phase began. */
+/* The bar as text of at most `term->width - 1` columns, without colour; `seconds` since the phase
+ * began. */
 void progress_render(const struct term *term, enum lang lang, const struct progress_state *state,
                      double seconds, struct str *out);
 

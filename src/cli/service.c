@@ -48,8 +48,8 @@ bool service_running(const struct fs_paths *paths, pid_t *ret_pid)
 
 /* --- one at a time --- */
 
-/* Takes the lock that only one starting command holds. Its holder waits SERVICE_START_S at most, and the kernel frees
- * the lock when it dies; the alarm is for the holder who hangs all the same. */
+/* Takes the lock that only one starting command holds. Its holder waits SERVICE_START_S at most,
+ * and the kernel frees the lock when it dies; the alarm is for one who hangs all the same. */
 static void on_alarm(int number)
 {
     (void)number; /* its only use is to interrupt flock() */
@@ -86,7 +86,8 @@ static bool lock_start(const struct fs_paths *paths, int *ret_fd, struct err *er
 
 /* --- starting --- */
 
-/* The environment with JARVIS_HOME made absolute: the service does not share our directory. NULL: no memory. */
+/* The environment with JARVIS_HOME made absolute: the service does not share our directory. NULL:
+ * no memory. */
 static char **make_environment(char **ret_home)
 {
     size_t count = 0;
@@ -103,8 +104,8 @@ static char **make_environment(char **ret_home)
     return copy;
 }
 
-/* Descriptors and session of the service: nothing of the terminal stays with it. What it prints before its log is
- * open, or when it crashes, goes to a file beside the log. */
+/* Descriptors and session of the service: nothing of the terminal stays with it. What it prints
+ * before its log is open, or when it crashes, goes to a file beside the log. */
 static bool prepare_spawn(const struct fs_paths *paths, int ready_fd,
                           posix_spawn_file_actions_t *actions, posix_spawnattr_t *attributes)
 {

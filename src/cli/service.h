@@ -1,8 +1,9 @@
 /* service.h - finding, starting and ending `jarvis serve`, from the side of a command.
  *
- * How a command gets its service: it connects to the socket; when nobody listens it takes run/start.lock, looks
- * again (another command may have been quicker), starts `jarvis serve --ready-fd N` in a session of its own, and
- * waits until the service writes one line to that pipe: ready, or why not. So two commands at once start one service.
+ * How a command gets its service: it connects to the socket; when nobody listens it takes
+ * run/start.lock, looks again (another command may have been quicker), starts `jarvis serve
+ * --ready-fd N` in a session of its own, and waits until the service writes one line to that pipe:
+ * ready, or why not. So two commands at once start one service.
  * Owner:   nothing stays with the caller. Threads: one.
  * Fails:   what the service failed with; ERR_TIMEOUT when it takes longer than SERVICE_START_S.
  */
@@ -27,7 +28,8 @@ struct service_options {
     const char *listen; /* NULL: as configured; "": on the socket only */
 };
 
-/* How a command starts a service for itself: it leaves when idle, and opens no port that nobody asked for. */
+/* How a command starts a service for itself: it leaves when idle, and opens no port that nobody
+ * asked for. */
 struct service_options service_own(void);
 
 /* Whether a service listens on the socket. ret_pid (may be NULL): its process. */
@@ -42,7 +44,7 @@ bool service_wait_end(pid_t pid, struct err *err);
 
 /* --- the other side of the pipe, for `jarvis serve` --- */
 
-/* Tells who started us that the service is ready (err NULL) or why it is not, and closes the pipe. */
+/* Tells who started us that the service is ready (err NULL) or why it is not; closes the pipe. */
 void service_report(int ready_fd, const struct err *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* table.h - a small table for people: columns as wide as their widest cell, headings, cut to the terminal.
+/* table.h - a small table for people: columns as wide as their widest cell, headings, cut to the
+ * terminal.
  *
  * Owner:   the table owns copies of the cells; table_free() ends them. Threads: one.
  * Fails:   a cell that finds no memory makes table_print() report it; nothing is printed then.

@@ -86,7 +86,8 @@ void term_write(const struct term *term, const char *text, size_t length)
     }
 }
 
-/* Whether a pipe has lost its reader. An earlier write may have met that, and its errno is long gone. */
+/* Whether a pipe has lost its reader. An earlier write may have met that, and its errno is long
+ * gone. */
 static bool reader_has_left(FILE *file)
 {
     struct pollfd pipe_end = {.fd = fileno(file), .events = POLLOUT};
@@ -104,7 +105,8 @@ bool term_flush(const struct term *term, struct err *err)
     return err_set_errno(err, ERR_IO, errnum, "cannot write the output");
 }
 
-/* Columns of the character at text[0..length), and its size in bytes; bytes that are no UTF-8 take one. */
+/* Columns of the character at text[0..length), and its size in bytes; bytes that are no UTF-8 take
+ * one. */
 static size_t char_width(const char *text, size_t length, size_t *ret_size)
 {
     uint32_t point;

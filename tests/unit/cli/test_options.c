@@ -13,13 +13,13 @@
 #include "cli/options.h"
 
 static const struct option_spec specs[] = {
-    {"json", OPTION_FLAG, NULL, "", 0, 0, false},
-    {"model", OPTION_TEXT, "NAME", "", 0, 0, false},
-    {"store", OPTION_LIST, "NAME", "", 0, 0, false},
-    {"top-k", OPTION_INT, "N", "", 1, 1000, false},
-    {"alpha", OPTION_NUMBER, "A", "", 0, 1, false},
-    {"secret-fd", OPTION_INT, "FD", "", 3, 9, true},
-    {"help", OPTION_FLAG, NULL, "", 0, 0, false},
+    {.name = "json", .type = OPTION_FLAG},
+    {.name = "model", .type = OPTION_TEXT, .value = "NAME"},
+    {.name = "store", .type = OPTION_LIST, .value = "NAME"},
+    {.name = "top-k", .type = OPTION_INT, .value = "N", .min = 1, .max = 1000},
+    {.name = "alpha", .type = OPTION_NUMBER, .value = "A", .max = 1},
+    {.name = "secret-fd", .type = OPTION_INT, .value = "FD", .min = 3, .max = 9, .hidden = true},
+    {.name = "help", .type = OPTION_FLAG},
 };
 
 #define PARSE(options, err, ...)                                                 \
