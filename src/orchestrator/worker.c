@@ -93,7 +93,7 @@ static void enqueue(struct worker_call *call, struct frame *frame)
     }
     struct queued_frame *queued = calloc(1, sizeof(*queued));
     bool fits = call->ended || call->queued_bytes + frame->length <= WORKER_QUEUE_MAX;
-    if (!queued || !fits) {
+    if (!queued || !fits || call->overflowed) { /* after a gap there is nothing more to tell */
         call->overflowed = true;
         free(queued);
         frame_free(frame);
