@@ -9,7 +9,7 @@
  *                 resident=BYTES, dims=N
  * At a request:   work-gate=FILE, ms=N, kill-once=FILE (removes FILE and dies, when it is there), hang (until it is
  *                 cancelled), deaf (for ever), garbage (answers with what is no frame), crash
- * Generation:     tokens=N, token-ms=N, die-after=N (tokens), flood (a megabyte a time, until cancelled)
+ * Generation:     tokens=N, token-ms=N, die-after=N (tokens), flood=FILE (64 MiB at once, then removes FILE)
  * At any death:   say=TEXT (on stderr)
  *
  * Answers that a test can check: vector = (length, first byte, 0…), count = length, score = length of the document.
@@ -30,7 +30,13 @@
 #include "ipc/protocol.h"
 
 enum { SOCKET = 3, LINE_MAX_BYTES = 1024, GATE_STEP_MS = 2, WRITE_MS = 60000 };
-enum { FLOOD_BYTES = 1024 * 1024, DIMENSIONS = 8, DIMENSIONS_MAX = 64, MESSAGE_ARENA = 1 << 28 };
+enum {
+    FLOOD_BYTES = 1024 * 1024,
+    FLOOD_COUNT = 64,
+    DIMENSIONS = 8,
+    DIMENSIONS_MAX = 64,
+    MESSAGE_ARENA = 1 << 28
+};
 
 struct fake;
 
@@ -342,13 +348,15 @@ static void send_token(const struct request *request, const char *words, uint32_
     send_bytes(request->fake, FRAME_TOKENS, request->frame.id, &payload);
 }
 
-static bool flood(struct request *request, struct arena *arena)
+static void flood(struct request *request, struct arena *arena)
 {
+    char path[LINE_MAX_BYTES];
+    text(request->fake, "flood", path, sizeof(path));
     char *words = arena_alloc(arena, FLOOD_BYTES);
     memset(words, 'x', FLOOD_BYTES - 1);
-    for (uint32_t i = 0; pass(request, 0); i++)
-        send_token(request, words, i);
-    return false;
+    for (uint32_t i = 0; i < FLOOD_COUNT; i++)
+        send_token(request, words, i + 1);
+    unlink(path);
 }
 
 /* False: cancelled. */
@@ -371,8 +379,9 @@ static bool babble(struct request *request, uint32_t count)
 static void do_generate(struct request *request, struct arena *arena)
 {
     uint32_t count = (uint32_t)number(request->fake, "tokens", 5);
-    bool ok = has(request->fake, "flood") ? flood(request, arena) : babble(request, count);
-    if (!ok) {
+    if (has(request->fake, "flood")) {
+        flood(request, arena);
+    } else if (!babble(request, count)) {
         send_cancelled(request);
         return;
     }
