@@ -23,7 +23,8 @@
     X(config) \
     X(doctor) \
     X(version) \
-    X(help)
+    X(help) \
+    X(worker)
 /* clang-format on */
 
 #define COMMAND_DECLARE(name) extern const struct command command_##name;

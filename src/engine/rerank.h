@@ -1,0 +1,26 @@
+/* rerank.h - how well documents answer a query.
+ *
+ * Purpose: makes the token sequence of each pair as the model was trained on it and reads its score. A model that
+ *   carries a "rerank" template ({query}, {document}) gets that; others get the pair of a cross-encoder: BERT's
+ *   [CLS] query [SEP] document [SEP], RoBERTa's <s> query </s></s> document </s>, by the special tokens that the
+ *   vocabulary says it adds. A document that does not fit is cut and counted; a query may take half of the context.
+ * Owner:   the caller owns the job. Threads: one at a time. Fails: ERR_NO_MEMORY, ERR_TOO_LARGE, as the encoder.
+ */
+#ifndef JARVIS_ENGINE_RERANK_H
+#define JARVIS_ENGINE_RERANK_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "engine/encoder.h"
+#include "ipc/protocol.h"
+
+bool rerank_start(const struct encoder *encoder, const struct msg_rerank *request,
+                  struct encode_job *ret, struct err *err);
+
+/* The answer of a job that is done; scores as the model gives them, in the arena. */
+bool rerank_finish(const struct encode_job *job, struct arena *arena, struct msg_scores *ret,
+                   struct err *err);
+
+#endif

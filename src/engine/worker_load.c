@@ -1,0 +1,152 @@
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "engine/inspect.h"
+#include "engine/pooling.h"
+#include "engine/sandbox.h"
+#include "engine/worker.h"
+#include "engine/worker_main.h"
+#include "ipc/protocol.h"
+
+enum { LOAD_ARENA = 1 << 20, PROGRESS_MS = 50 };
+
+/* ---------------------------------------------------------------- progress */
+
+struct loading {
+    struct worker *worker;
+    struct job *job;
+    int64_t last_ns; /* when progress was sent */
+};
+
+static bool on_progress(void *user, float fraction, uint64_t file_bytes)
+{
+    struct loading *loading = user;
+    if (loading->last_ns == 0 || fraction >= 1 || clock_ms_since(loading->last_ns) >= PROGRESS_MS) {
+        loading->last_ns = clock_now_ns();
+        struct str payload;
+        str_init(&payload, FRAME_PAYLOAD_MAX);
+        msg_put_progress(&payload,
+                         &(struct msg_progress){.fraction = fraction, .bytes_total = file_bytes});
+        reply_send(loading->worker, FRAME_PROGRESS, loading->job->request.id, &payload);
+    }
+    return !atomic_load(&loading->job->cancelled);
+}
+
+/* ---------------------------------------------------------------- opening */
+
+/* Opens the model and the engine of its role; nothing is left open on failure. */
+static bool open_model(struct worker *worker, struct job *job, const struct msg_load *load,
+                       struct err *err)
+{
+    struct loading loading = {.worker = worker, .job = job};
+    struct model *model = &worker->model;
+    atomic_bool *interrupt = &worker->queue.interrupt;
+    if (!model_open(&worker->backend, load, on_progress, &loading, model, err))
+        return false;
+    bool ok = load->role == ROLE_CHAT ? llm_open(model, load->slots, interrupt, &worker->llm, err)
+                                      : encoder_open(model, interrupt, &worker->encoder, err);
+    if (!ok)
+        model_close(model);
+    return ok;
+}
+
+static bool open_role(struct worker *worker, struct job *job, const struct msg_load *load,
+                      struct err *err)
+{
+    if (load->role != ROLE_PARSER)
+        return open_model(worker, job, load, err);
+    return !load->charset[0] || charset_open(load->charset, &worker->charset, err);
+}
+
+static enum sandbox_kind sandbox_for(const struct worker *worker)
+{
+    if (worker->role == ROLE_PARSER)
+        return SANDBOX_PARSER;
+    return worker->model.on_gpu ? SANDBOX_MODEL_GPU : SANDBOX_MODEL;
+}
+
+static void send_loaded(struct worker *worker, uint64_t id, uint64_t grown,
+                        const struct sandbox_report *sandbox)
+{
+    const struct model *model = &worker->model;
+    bool parser = worker->role == ROLE_PARSER, chat = worker->role == ROLE_CHAT;
+    struct msg_loaded loaded = {
+        .description = parser ? "document parser" : model->description,
+        .parameters = model->parameters,
+        .file_bytes = model->file_bytes,
+        .resident_bytes = grown,
+        .context_length = model->context_length,
+        .train_context = model->train_context,
+        .slots = chat ? llm_slots(worker->llm) : 1,
+        .dimensions = worker->role == ROLE_EMBEDDING ? worker->encoder.dimensions : 0,
+        .pooling = pooling_name(model->pooling),
+        .has_template = chat && llm_has_template(worker->llm),
+        .sandboxed = sandbox->seccomp,
+        .landlocked = sandbox->landlock,
+    };
+    struct str payload;
+    str_init(&payload, FRAME_PAYLOAD_MAX);
+    msg_put_loaded(&payload, &loaded);
+    reply_send(worker, FRAME_LOADED, id, &payload);
+}
+
+/* What the load made the process grow by. */
+static uint64_t growth(const struct worker *worker, uint64_t before)
+{
+    uint64_t now = measure_resident(&worker->measure);
+    return now > before ? now - before : 0;
+}
+
+static bool load(struct worker *worker, struct job *job, const struct msg_load *load,
+                 struct err *err)
+{
+    if (worker->loaded)
+        return err_set(err, ERR_CONFLICT,
+                       "this worker already holds a model; load another one in a new worker");
+    if (load->role != ROLE_PARSER)
+        backend_load(&worker->backend);
+    uint64_t before = measure_resident(&worker->measure);
+    if (!open_role(worker, job, load, err))
+        return atomic_load(&job->cancelled) ? cancel_error(err) : false;
+    worker->loaded = true;
+    worker->role = load->role;
+    uint64_t grown = growth(worker, before);
+    struct sandbox_report sandbox;
+    if (!sandbox_close(sandbox_for(worker), &sandbox, err)) {
+        reply_error(worker, job->request.id, err);
+        _exit(WORKER_EXIT_SANDBOX); /* a model that nothing holds is not used */
+    }
+    send_loaded(worker, job->request.id, grown, &sandbox);
+    return true;
+}
+
+void load_answer(struct worker *worker, struct job *job)
+{
+    struct arena arena;
+    arena_init(&arena, LOAD_ARENA);
+    struct msg_load message;
+    struct err err;
+    if (!msg_get_load(job->request.payload, job->request.length, &arena, &message, &err) ||
+        !load(worker, job, &message, &err))
+        reply_error(worker, job->request.id, &err);
+    arena_free(&arena);
+}
+
+void load_inspect(struct worker *worker, struct job *job)
+{
+    struct arena arena;
+    arena_init(&arena, LOAD_ARENA);
+    const char *path;
+    struct msg_inspected inspected;
+    struct err err;
+    if (msg_get_path(job->request.payload, job->request.length, &arena, &path, &err) &&
+        inspect_file(path, &arena, &inspected, &err)) {
+        struct str payload;
+        str_init(&payload, FRAME_PAYLOAD_MAX);
+        msg_put_inspected(&payload, &inspected);
+        reply_send(worker, FRAME_INSPECTED, job->request.id, &payload);
+    } else {
+        reply_error(worker, job->request.id, &err);
+    }
+    arena_free(&arena);
+}
