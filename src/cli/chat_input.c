@@ -8,6 +8,36 @@
 
 enum { HISTORY_LINES = 1000 };
 
+/* isocline 1.1.0 returns lines without the NUL at their end (AddressSanitizer shows it). Memory that
+ * always has one zero byte more than was asked for mends that, and does no harm to other versions.
+ * The function that takes the allocator has one name in its header and another in its library, so
+ * both are looked for. */
+void ic_init_custom_malloc(ic_malloc_fun_t *allocate, ic_realloc_fun_t *reallocate,
+                           ic_free_fun_t *release) __attribute__((weak));
+void ic_init_custom_alloc(ic_malloc_fun_t *allocate, ic_realloc_fun_t *reallocate,
+                          ic_free_fun_t *release) __attribute__((weak));
+
+static void *roomy_malloc(size_t size)
+{
+    return calloc(1, size + 1);
+}
+
+static void *roomy_realloc(void *memory, size_t size)
+{
+    char *moved = realloc(memory, size + 1);
+    if (moved)
+        moved[size] = '\0';
+    return moved;
+}
+
+static void use_roomy_memory(void)
+{
+    if (ic_init_custom_malloc)
+        ic_init_custom_malloc(roomy_malloc, roomy_realloc, free);
+    else if (ic_init_custom_alloc)
+        ic_init_custom_alloc(roomy_malloc, roomy_realloc, free);
+}
+
 static void complete_command(ic_completion_env_t *environment, const char *prefix)
 {
     const char *const *commands = ic_completion_arg(environment);
@@ -24,6 +54,7 @@ void chat_input_begin(struct chat_input *input, const struct fs_paths *paths, bo
     input->interactive = interactive;
     if (!interactive)
         return;
+    use_roomy_memory();
     char *history = fs_join(paths->state, "chat_history");
     ic_set_history(history, HISTORY_LINES);
     free(history);

@@ -134,6 +134,8 @@ static bool reply(struct chat *chat, const char *question, struct err *err)
         say(chat, TR(chat->cli->lang, "(stopped)"));
     } else {
         print_error(chat, &failure);
+        if (failure.code == ERR_CONTEXT_LENGTH)
+            say(chat, TR(chat->cli->lang, "/new begins a new conversation."));
     }
     if (text->length > 0 && (ok || stopped)) {
         if (!add_turn(chat, "assistant", str_text(text), err))

@@ -184,7 +184,7 @@ class Terminal:
         until = time.monotonic() + DEADLINE_S
         while (at := self.text.find(wanted, self.seen)) < 0:
             if not self._read(until):
-                raise AssertionError(f"it ended without {wanted!r}: {self.raw!r}")
+                raise AssertionError(f"it ended without {wanted!r}: {self.raw[:4000]!r}")
         self.seen = at + len(wanted)
 
     def send(self, text):
