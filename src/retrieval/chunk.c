@@ -1,14 +1,14 @@
 /* How text becomes passages:
  *
- *   1. block.c finds the outline; sentence.c splits its prose; chunk_pieces.c makes pieces of both
- * that are no larger than the target and knows the tokens of each.
+ *   1. block.c finds the outline, sentence.c splits its prose, chunk_pieces.c makes pieces of both
+ *      that are no larger than the target and knows the tokens of each.
  *   2. Here pieces are packed in order into an open passage until the next one does not fit. Then
- * the passage is cut where it hurts least: before a heading rather than between paragraphs, rather
- * than between sentences, rather than in one; among equal places at the last, and as long as half
- * of the target is used. A heading never ends a passage that its text could join. When a new
- * section begins, half a passage is enough to be closed.
+ *      the passage is cut where it hurts least: before a heading rather than between paragraphs,
+ *      rather than between sentences, rather than in one; among equal places at the last, and as
+ *      long as half of the target is used (a quarter before a heading). A heading is not parted
+ *      from its text. When a new section begins, half a passage is enough to be closed.
  *   3. What stood after the cut, and before it as much as the overlap allows, opens the next
- * passage.
+ *      passage.
  *
  * Only the open passage and one batch of pieces are in memory, so a text of any size takes little.
  */
@@ -22,6 +22,7 @@
 #include "retrieval/chunk_pieces.h"
 
 enum {
+    TARGET_MAX = 1 << 24,
     OPEN_MAX = 1 << 20,  /* pieces of the open passage: a piece has at least one token */
     CONTEXT_DEPTH = 16,  /* headings of a context at most */
     WORD_CHARACTERS = 6, /* chunk_estimate_tokens(): of a long word that cost one word more */
@@ -141,13 +142,15 @@ static bool close_passage(struct packer *packer, size_t count, enum cut cut, str
 }
 
 /* How good it is to close the open passage before a place of this kind, with so many tokens:
- * anything rather than to part a heading from its text, then at least half full, then the better
- * place. */
+ * anything rather than to part a heading from its text, then well filled, then the better place. A
+ * section may leave more of the passage empty, so that it does not share it with half of the next
+ * one. */
 static int cut_rank(const struct packer *packer, enum cut cut, uint32_t tokens)
 {
     if (cut == CUT_GLUED)
         return 0;
-    return tokens * 2 >= packer->target ? 1 + (int)cut : 1;
+    bool filled = tokens * (cut == CUT_HEADING ? 4 : 2) >= packer->target;
+    return filled ? 1 + (int)cut : 1;
 }
 
 /* The best number of open pieces to close a passage with, when `next` does not fit any more. */
@@ -238,7 +241,10 @@ bool chunk_text(const char *text, size_t length, const struct chunk_options *opt
         return err_set(err, ERR_TOO_LARGE, "a text of %zu bytes is over the limit of 4 GiB",
                        length);
     struct chunk_options own = *options;
-    own.target_tokens = own.target_tokens > 0 ? own.target_tokens : 1;
+    if (own.target_tokens == 0)
+        own.target_tokens = 1;
+    if (own.target_tokens > TARGET_MAX)
+        own.target_tokens = TARGET_MAX;
     struct chunk_list list = {0};
     struct cutter cutter;
     struct packer packer = {.text = text,

@@ -33,13 +33,13 @@ static bool push(struct piece_list *list, const struct piece *piece, struct err 
     return true;
 }
 
+/* The beginning of the character that `at` stands in; `at` itself in bytes that are no UTF-8. */
 static size_t floor_of_character(const char *text, size_t start, size_t at)
 {
     size_t floor = at;
     while (floor > start && at - floor < 3 && ((unsigned char)text[floor] & 0xC0) == 0x80)
         floor--;
-    /* Bytes that are no UTF-8 may be cut anywhere. */
-    return floor > start && ((unsigned char)text[floor] & 0xC0) != 0x80 ? floor : at;
+    return ((unsigned char)text[floor] & 0xC0) == 0x80 ? at : floor;
 }
 
 size_t cut_place(const char *text, size_t start, size_t end, size_t at, bool by_lines)

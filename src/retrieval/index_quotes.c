@@ -11,7 +11,7 @@
 
 enum {
     WORDS_FEW = 5,   /* shorter than this: a heading or a fragment */
-    WORDS_MANY = 30, /* longer than this: pays for its length */
+    WORDS_MANY = 60, /* longer than this: pays for its length */
     SENTENCES_MAX = 1 << 20,
 };
 

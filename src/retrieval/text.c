@@ -1,7 +1,9 @@
-/* How text becomes terms: text_words.c finds and folds the words, Snowball stems them with their
- * accents (its Spanish rules need them: "comía"), then the accents go, so that "cancion" finds
- * "canción". Stems of frequent words are remembered, because a text repeats its words and stemming
- * is the dearest step. */
+/* How text becomes terms: text_words.c finds and folds the words and drops their accents, then
+ * Snowball stems them. In this order "cancion" and "canción" are one word wherever they stand.
+ * Stemming first would read some endings better ("comía") and find less for those who type without
+ * accents (XQuAD in Spanish, nDCG@10: .968 with accents, .965 without; this way .967 for both).
+ * Stems of frequent words are remembered: a text repeats its words, and stemming is the dearest
+ * step. */
 #include "retrieval/text.h"
 
 #include <stdlib.h>
@@ -62,14 +64,6 @@ void text_analyzer_free(struct text_analyzer *analyzer)
     free(analyzer);
 }
 
-static bool is_ascii(const char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)text[i] >= 0x80)
-            return false;
-    return true;
-}
-
 /* The term of a folded word into out; its length. */
 static bool make_term(struct text_analyzer *analyzer, const char *word, size_t length,
                       enum lang lang, char out[TEXT_TERM_MAX], size_t *ret_length, struct err *err)
@@ -84,8 +78,6 @@ static bool make_term(struct text_analyzer *analyzer, const char *word, size_t l
         stem_length = length;
     }
     memcpy(out, stem, stem_length);
-    if (!is_ascii(out, stem_length))
-        stem_length = text_strip_accents(out, stem_length, lang == LANG_ES);
     *ret_length = stem_length;
     return true;
 }
@@ -119,6 +111,7 @@ bool text_analyze(struct text_analyzer *analyzer, const char *text, size_t lengt
                   bool (*visit)(void *user, const struct text_token *token, struct err *err),
                   void *user, struct err *err)
 {
+    enum accents accents = lang == LANG_ES ? ACCENTS_DROP_SAVE_TILDE : ACCENTS_DROP;
     char word[TEXT_TERM_MAX];
     size_t cursor = 0;
     size_t start;
@@ -126,7 +119,7 @@ bool text_analyze(struct text_analyzer *analyzer, const char *text, size_t lengt
     bool ascii;
     while (text_next_word(text, length, &cursor, &start, &end, &ascii)) {
         struct text_token token = {.word = word, .offset = start, .source_length = end - start};
-        token.word_length = text_fold(text + start, end - start, ascii, word);
+        token.word_length = text_fold(text + start, end - start, ascii, accents, word);
         if (token.word_length == 0)
             continue;
         if (!find_term(analyzer, lang, &token, err))
@@ -166,8 +159,10 @@ static void weigh_word(const char *word, size_t length, unsigned weight[LANG_COU
     static const char *const spanish[] = {"cion",  "ción", "ciones", "mente", "dad",
                                           "ado",   "ada",  "ados",   "adas",  "encia",
                                           "ancia", "illo", "illa",   "aje",   NULL};
-    bool stop_en = text_is_stop_word(word, length, LANG_EN);
-    bool stop_es = text_is_stop_word(word, length, LANG_ES);
+    char plain[TEXT_TERM_MAX];
+    size_t plain_length = text_fold(word, length, false, ACCENTS_DROP_SAVE_TILDE, plain);
+    bool stop_en = text_is_stop_word(plain, plain_length, LANG_EN);
+    bool stop_es = text_is_stop_word(plain, plain_length, LANG_ES);
     if (stop_en != stop_es)
         weight[stop_en ? LANG_EN : LANG_ES] += 4;
     if (stop_en || stop_es)
@@ -195,7 +190,7 @@ enum lang text_detect(const char *text, size_t length, enum lang fallback)
     size_t end;
     bool ascii;
     while (text_next_word(text, length, &cursor, &start, &end, &ascii))
-        weigh_word(word, text_fold(text + start, end - start, ascii, word), weight);
+        weigh_word(word, text_fold(text + start, end - start, ascii, ACCENTS_KEEP, word), weight);
     if (weight[LANG_EN] == weight[LANG_ES])
         return fallback;
     return weight[LANG_EN] > weight[LANG_ES] ? LANG_EN : LANG_ES;

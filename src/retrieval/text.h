@@ -2,7 +2,7 @@
  *
  * Purpose: one analysis for passages and questions. A word is a run of letters, digits and marks
  *   (an apostrophe between letters belongs to it; each CJK ideograph or kana is a word). Its term
- *   is: NFKC and case folding (utf8proc), Snowball stem of the text's language, accents removed.
+ *   is: NFKC and case folding (utf8proc), accents removed, Snowball stem of the text's language.
  *   In Spanish the tilde of ñ stays (año is not ano); in English it goes (jalapeño is jalapeno).
  * Owner:   an analyzer belongs to who made it; terms given to a visitor are valid during the call
  *   only.
@@ -30,7 +30,7 @@ enum {
 struct text_token {
     const char *term; /* what search compares */
     size_t length;
-    const char *word; /* folded, not stemmed, with its accents: for text_is_stop_word() */
+    const char *word; /* folded, without accents, not stemmed: for text_is_stop_word() */
     size_t word_length;
     size_t offset; /* of the word in the text, bytes */
     size_t source_length;

@@ -4,7 +4,8 @@
 #include "retrieval/text.h"
 
 /* Sorted by byte value, as bsearch() needs them. Single letters are not here: "C" and "R" are asked
- * about; but those that are words of the language are. */
+ * about; but those that are words of the language are. Spanish ones stand without accents, as they
+ * are after folding. */
 static const char *const english[] = {
     "a",      "about",   "above", "after",   "again",   "against", "also",   "am",      "an",
     "and",    "any",     "are",   "aren't",  "as",      "at",      "be",     "because", "been",
@@ -24,27 +25,25 @@ static const char *const english[] = {
 };
 
 static const char *const spanish[] = {
-    "a",        "al",      "algo",    "alguna",    "algunas",  "alguno",  "algunos",  "algún",
-    "ante",     "antes",   "aquel",   "aquella",   "aquellas", "aquello", "aquellos", "aquí",
-    "así",      "aun",     "aunque",  "aún",       "bajo",     "cada",    "como",     "con",
-    "contra",   "cual",    "cuales",  "cualquier", "cuando",   "cuanto",  "cuál",     "cuáles",
-    "cuándo",   "cuánta",  "cuántas", "cuánto",    "cuántos",  "cómo",    "de",       "del",
-    "desde",    "donde",   "dónde",   "e",         "el",       "ella",    "ellas",    "ello",
-    "ellos",    "en",      "entre",   "era",       "eran",     "eres",    "es",       "esa",
-    "esas",     "ese",     "eso",     "esos",      "esta",     "estaba",  "estaban",  "estar",
-    "estas",    "este",    "esto",    "estos",     "estoy",    "está",    "están",    "fue",
-    "fueron",   "fui",     "ha",      "haber",     "había",    "habían",  "han",      "has",
-    "hasta",    "hay",     "he",      "hemos",     "la",       "las",     "le",       "les",
-    "lo",       "los",     "mas",     "me",        "mi",       "mis",     "muy",      "más",
-    "mí",       "ni",      "no",      "nos",       "nosotros", "nuestra", "nuestras", "nuestro",
-    "nuestros", "o",       "os",      "otra",      "otras",    "otro",    "otros",    "para",
-    "pero",     "poco",    "por",     "porque",    "pues",     "que",     "quien",    "quienes",
-    "quién",    "quiénes", "qué",     "se",        "sea",      "sean",    "según",    "ser",
-    "será",     "si",      "sido",    "siendo",    "sin",      "sobre",   "son",      "soy",
-    "su",       "sus",     "suya",    "suyo",      "sí",       "también", "tan",      "tanto",
-    "te",       "tengo",   "ti",      "tiene",     "tienen",   "toda",    "todas",    "todo",
-    "todos",    "tu",      "tus",     "tú",        "u",        "un",      "una",      "unas",
-    "uno",      "unos",    "y",       "ya",        "yo",       "él",
+    "a",      "al",     "algo",      "algun",   "alguna",   "algunas", "alguno",   "algunos",
+    "ante",   "antes",  "aquel",     "aquella", "aquellas", "aquello", "aquellos", "aqui",
+    "asi",    "aun",    "aunque",    "bajo",    "cada",     "como",    "con",      "contra",
+    "cual",   "cuales", "cualquier", "cuando",  "cuanta",   "cuantas", "cuanto",   "cuantos",
+    "de",     "del",    "desde",     "donde",   "e",        "el",      "ella",     "ellas",
+    "ello",   "ellos",  "en",        "entre",   "era",      "eran",    "eres",     "es",
+    "esa",    "esas",   "ese",       "eso",     "esos",     "esta",    "estaba",   "estaban",
+    "estan",  "estar",  "estas",     "este",    "esto",     "estos",   "estoy",    "fue",
+    "fueron", "fui",    "ha",        "haber",   "habia",    "habian",  "han",      "has",
+    "hasta",  "hay",    "he",        "hemos",   "la",       "las",     "le",       "les",
+    "lo",     "los",    "mas",       "me",      "mi",       "mis",     "muy",      "ni",
+    "no",     "nos",    "nosotros",  "nuestra", "nuestras", "nuestro", "nuestros", "o",
+    "os",     "otra",   "otras",     "otro",    "otros",    "para",    "pero",     "poco",
+    "por",    "porque", "pues",      "que",     "quien",    "quienes", "se",       "sea",
+    "sean",   "segun",  "ser",       "sera",    "si",       "sido",    "siendo",   "sin",
+    "sobre",  "son",    "soy",       "su",      "sus",      "suya",    "suyo",     "tambien",
+    "tan",    "tanto",  "te",        "tengo",   "ti",       "tiene",   "tienen",   "toda",
+    "todas",  "todo",   "todos",     "tu",      "tus",      "u",       "un",       "una",
+    "unas",   "uno",    "unos",      "y",       "ya",       "yo",
 };
 
 struct slice {

@@ -148,37 +148,37 @@ static size_t write_points(utf8proc_int32_t *points, utf8proc_ssize_t count, cha
     return used;
 }
 
-size_t text_fold(const char *word, size_t length, bool ascii, char out[TEXT_TERM_MAX])
+/* Removes what must not stay of decomposed points; how many are left. */
+static utf8proc_ssize_t drop_accents(utf8proc_int32_t *points, utf8proc_ssize_t count,
+                                     enum accents accents)
+{
+    utf8proc_ssize_t kept = 0;
+    for (utf8proc_ssize_t i = 0; i < count; i++) {
+        bool accent = points[i] >= COMBINING_FIRST && points[i] <= COMBINING_LAST;
+        bool saved = accents == ACCENTS_DROP_SAVE_TILDE && points[i] == COMBINING_TILDE &&
+                     kept > 0 && points[kept - 1] == 'n';
+        if (!accent || saved)
+            points[kept++] = points[i];
+    }
+    return kept;
+}
+
+size_t text_fold(const char *word, size_t length, bool ascii, enum accents accents,
+                 char out[TEXT_TERM_MAX])
 {
     if (ascii)
         return fold_ascii(word, length, out);
     utf8proc_int32_t points[FOLD_POINTS_MAX];
     utf8proc_ssize_t count = utf8proc_decompose(
         (const utf8proc_uint8_t *)word, (utf8proc_ssize_t)length, points, FOLD_POINTS_MAX,
-        UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_CASEFOLD | UTF8PROC_IGNORE);
+        UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT | UTF8PROC_CASEFOLD |
+            UTF8PROC_IGNORE);
     if (count < 0 || count > FOLD_POINTS_MAX)
         return 0;
     for (utf8proc_ssize_t i = 0; i < count; i++)
         if (points[i] == RIGHT_QUOTE)
             points[i] = '\'';
+    if (accents != ACCENTS_KEEP)
+        count = drop_accents(points, count, accents);
     return write_points(points, count, out);
-}
-
-size_t text_strip_accents(char *word, size_t length, bool keep_n_tilde)
-{
-    utf8proc_int32_t points[TEXT_TERM_MAX * 4];
-    utf8proc_ssize_t count =
-        utf8proc_decompose((const utf8proc_uint8_t *)word, (utf8proc_ssize_t)length, points,
-                           sizeof(points) / sizeof(*points), UTF8PROC_STABLE | UTF8PROC_DECOMPOSE);
-    if (count < 0 || (size_t)count > sizeof(points) / sizeof(*points))
-        return length;
-    utf8proc_ssize_t kept = 0;
-    for (utf8proc_ssize_t i = 0; i < count; i++) {
-        bool accent = points[i] >= COMBINING_FIRST && points[i] <= COMBINING_LAST;
-        bool n_tilde =
-            keep_n_tilde && points[i] == COMBINING_TILDE && kept > 0 && points[kept - 1] == 'n';
-        if (!accent || n_tilde)
-            points[kept++] = points[i];
-    }
-    return write_points(points, kept, word);
 }

@@ -17,12 +17,16 @@
 bool text_next_word(const char *text, size_t length, size_t *cursor, size_t *ret_start,
                     size_t *ret_end, bool *ret_ascii);
 
+/* What becomes of accents (combining marks U+0300..U+036F) when a word is folded. */
+enum accents {
+    ACCENTS_KEEP,
+    ACCENTS_DROP,
+    ACCENTS_DROP_SAVE_TILDE, /* that of ñ stays */
+};
+
 /* NFKC, case folding, characters without width left out, ’ as '. Writes at most TEXT_TERM_MAX bytes
  * and returns how many; 0 when nothing is left. */
-size_t text_fold(const char *word, size_t length, bool ascii, char out[TEXT_TERM_MAX]);
-
-/* Removes combining accents (U+0300..U+036F) from folded text in place and returns its new length;
- * `keep_n_tilde` spares that of ñ. */
-size_t text_strip_accents(char *word, size_t length, bool keep_n_tilde);
+size_t text_fold(const char *word, size_t length, bool ascii, enum accents accents,
+                 char out[TEXT_TERM_MAX]);
 
 #endif
