@@ -22,7 +22,7 @@
 #include "retrieval/chunk_pieces.h"
 
 enum {
-    TARGET_MAX = 1 << 24,
+    TARGET_MAX = 1 << 20,
     OPEN_MAX = 1 << 20,  /* pieces of the open passage: a piece has at least one token */
     CONTEXT_DEPTH = 16,  /* headings of a context at most */
     WORD_CHARACTERS = 6, /* chunk_estimate_tokens(): of a long word that cost one word more */

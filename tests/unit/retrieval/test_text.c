@@ -69,7 +69,10 @@ static void test_words(void **state)
     assert_terms(*state, "the licence's text, don't, 'quoted' o'clock'", LANG_EN,
                  "the licenc text don't quot o'clock");
     assert_terms(*state, "don\xE2\x80\x99t", LANG_EN, "don't"); /* ’ */
-    assert_terms(*state, "a\xC2\xAD" "b soft\xC2\xADhyphen", LANG_EN, "ab softhyphen");
+    assert_terms(*state,
+                 "a\xC2\xAD"
+                 "b soft\xC2\xADhyphen",
+                 LANG_EN, "ab softhyphen");
 }
 
 static void test_folding(void **state)
