@@ -7,7 +7,7 @@
 #include "base/thread.h"
 #include "fixture.h"
 
-enum { THREADS = 8, STEPS = 40, MODELS = 5, WAIT_MS = 20000 };
+enum { THREADS = 8, STEPS = 100, MODELS = 5, WAIT_MS = 20000 };
 
 struct shared {
     struct fixture *fixture;
