@@ -148,6 +148,11 @@ uint64_t registry_used(const struct registry *registry);
 /* Drops a reference. The last one hands it to the keeper. With the lock. */
 void instance_drop(struct registry *registry, struct instance *instance);
 
+void model_free(struct model *model);
+
+/* Takes the instance off its model, whose reference passes to the caller. With the lock. */
+struct instance *model_take_instance(struct model *model);
+
 /* The model's worker has died: the model is cold, and says why. With the lock. */
 void model_lost(struct registry *registry, struct model *model);
 
@@ -165,7 +170,7 @@ void instance_free(struct instance *instance);
 void model_grant(struct registry *registry, struct model *model, uint32_t count);
 
 /* cancel_hook of whoever waits for registry->changed; the argument is the registry. */
-void registry_wake(void *registry);
+void registry_wake(void *argument);
 
 struct lease {
     struct registry *registry;
@@ -194,6 +199,12 @@ void load_free(struct load *load);
 /* The identity of a file now. ERR_MODEL_NOT_FOUND with what to do. */
 bool model_file(const struct model *model, struct file_identity *ret, struct err *err);
 bool file_identity_equal(const struct file_identity *a, const struct file_identity *b);
+
+/* --- admit.c --- */
+
+/* Waits until the model fits into the budget, ending idle ones for it, and reserves its memory: load->reserved. */
+bool load_admit(struct load *load, const struct file_identity *file, const struct wait *wait,
+                struct err *err);
 
 /* --- keeper.c --- */
 

@@ -5,7 +5,7 @@
  * ends when the socket does, whatever the reason; then it makes sure that the process is dead, reaps it, gives the
  * cause to all calls and tells the owner. Writers take turns (`writing`); a turn ends within WORKER_WRITE_MS.
  */
-#include "orchestrator/worker.h"
+#include "orchestrator/worker_parts.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -17,58 +17,11 @@
 
 #include "config.h"
 
-enum { READ_DEADLINE_MS = 30000, HELLO_ARENA = 4096, DEATH_NEWS_MS = 5000 };
-
-/* A call that was given up, until the worker has ended it. */
-struct abandoned {
-    uint64_t id;
-    deadline until;
-    struct abandoned *next;
-};
-
-struct worker {
-    struct worker_options options;
-    struct process process; /* the reader's; pid and socket do not change until `reaped` */
-    pid_t pid;
-    int wake; /* eventfd */
-    pthread_t reader;
-    struct mutex lock;   /* of all that follows */
-    struct cond changed; /* hello, dead, or the end of a writer's turn */
-    bool hello;
-    bool reaped; /* the process's number is no longer ours */
-    bool dead;   /* no frame will come or go any more */
-    bool writing;
-    char cause[PROCESS_CAUSE_MAX];
-    uint64_t next_id;
-    struct worker_call *calls;
-    struct abandoned *abandoned;
-};
+enum { READ_DEADLINE_MS = 30000, HELLO_ARENA = 4096 };
 
 /* ---------------------------------------------------------------- the reader's side */
 
-static void free_queue(struct worker_call *call)
-{
-    while (call->first) {
-        struct queued_frame *queued = call->first;
-        call->first = queued->next;
-        frame_free(&queued->frame);
-        free(queued);
-    }
-    call->last = NULL;
-    call->queued_bytes = 0;
-}
-
-static void wake_reader(struct worker *worker)
-{
-    const uint64_t one = 1;
-    ssize_t written;
-    do
-        written = write(worker->wake, &one, sizeof(one));
-    while (written < 0 && errno == EINTR);
-}
-
-/* With the lock. */
-static void kill_locked(struct worker *worker)
+void worker_kill_locked(struct worker *worker)
 {
     if (!worker->reaped)
         process_kill(&worker->process);
@@ -169,7 +122,7 @@ static int watch_abandoned(struct worker *worker)
     if (first != INT64_MAX && deadline_passed(first) && !worker->cause[0]) {
         snprintf(worker->cause, sizeof(worker->cause), "did not react for %lld ms and was killed",
                  (long long)worker->options.cancel_ms);
-        kill_locked(worker);
+        worker_kill_locked(worker);
         first = INT64_MAX;
     }
     mutex_unlock(&worker->lock);
@@ -293,12 +246,6 @@ bool worker_start(const struct worker_options *options, struct worker **ret, str
     return true;
 }
 
-static bool died(const struct worker *worker, const char *what, struct err *err)
-{
-    return err_set(err, ERR_WORKER_DIED, "the worker process of \"%s\" ended (%s); try again", what,
-                   worker->cause);
-}
-
 /* For waiters on worker->changed. */
 static void wake_waiters(void *argument)
 {
@@ -357,16 +304,14 @@ void worker_cause(struct worker *worker, char cause[PROCESS_CAUSE_MAX], int *ret
 void worker_kill(struct worker *worker)
 {
     mutex_lock(&worker->lock);
-    kill_locked(worker);
+    worker_kill_locked(worker);
     mutex_unlock(&worker->lock);
 }
 
 /* ---------------------------------------------------------------- writing */
 
-/* Writes a frame when it is this thread's turn. A frame that could be written only in part leaves nothing to say
- * that the worker would understand, so a failure ends the worker. */
-static bool write_frame(struct worker *worker, enum frame_type type, uint64_t id,
-                        const struct str *payload, struct err *err)
+bool worker_write(struct worker *worker, enum frame_type type, uint64_t id,
+                  const struct str *payload, struct err *err)
 {
     deadline until = deadline_in_ms(WORKER_WRITE_MS);
     bool on_time = true;
@@ -384,7 +329,7 @@ static bool write_frame(struct worker *worker, enum frame_type type, uint64_t id
     mutex_lock(&worker->lock);
     worker->writing = false;
     if (!ok)
-        kill_locked(worker);
+        worker_kill_locked(worker);
     cond_broadcast(&worker->changed);
     mutex_unlock(&worker->lock);
     return ok;
@@ -393,7 +338,7 @@ static bool write_frame(struct worker *worker, enum frame_type type, uint64_t id
 void worker_leave(struct worker *worker)
 {
     struct err ignored;
-    write_frame(worker, FRAME_SHUTDOWN, 0, NULL, &ignored);
+    worker_write(worker, FRAME_SHUTDOWN, 0, NULL, &ignored);
 }
 
 void worker_free(struct worker *worker, deadline grace)
@@ -403,192 +348,8 @@ void worker_free(struct worker *worker, deadline grace)
     mutex_lock(&worker->lock);
     while (!worker->dead && cond_wait(&worker->changed, &worker->lock, grace))
         continue;
-    kill_locked(worker);
+    worker_kill_locked(worker);
     mutex_unlock(&worker->lock);
     pthread_join(worker->reader, NULL);
     free_parts(worker);
-}
-
-/* ---------------------------------------------------------------- calls */
-
-static void fire_call(void *argument)
-{
-    struct worker_call *call = argument;
-    mutex_lock(&call->worker->lock);
-    call->cancelled = true;
-    cond_signal(&call->changed);
-    mutex_unlock(&call->worker->lock);
-}
-
-/* Takes the call off the worker's list and, when the worker is still busy with it, notes until when it may be.
- * True: a CANCEL is due. */
-static bool unlink_call(struct worker_call *call)
-{
-    struct worker *worker = call->worker;
-    bool due = false;
-    mutex_lock(&worker->lock);
-    struct worker_call **at = &worker->calls;
-    while (*at && *at != call)
-        at = &(*at)->next;
-    if (*at)
-        *at = call->next;
-    if (!call->ended && !worker->dead) {
-        struct abandoned *abandoned = calloc(1, sizeof(*abandoned));
-        if (abandoned) {
-            *abandoned = (struct abandoned){.id = call->id,
-                                            .until = deadline_in_ms(worker->options.cancel_ms),
-                                            .next = worker->abandoned};
-            worker->abandoned = abandoned;
-            due = true;
-        } else {
-            kill_locked(worker);
-        }
-    }
-    mutex_unlock(&worker->lock);
-    return due;
-}
-
-void worker_call_end(struct worker_call *call)
-{
-    cancel_unwatch(call->wait.cancel, &call->hook);
-    if (unlink_call(call)) {
-        struct err ignored;
-        write_frame(call->worker, FRAME_CANCEL, call->id, NULL, &ignored);
-        wake_reader(call->worker);
-    }
-    free_queue(call);
-    cond_destroy(&call->changed);
-}
-
-/* After a failed write: the cause is known as soon as the reader has buried the process. */
-static bool died_while_writing(struct worker *worker, const char *what, struct err *err)
-{
-    deadline until = deadline_in_ms(DEATH_NEWS_MS);
-    mutex_lock(&worker->lock);
-    while (!worker->dead && cond_wait(&worker->changed, &worker->lock, until))
-        continue;
-    bool ok = died(worker, what, err);
-    mutex_unlock(&worker->lock);
-    return ok;
-}
-
-bool worker_call(struct worker *worker, enum frame_type type, const struct str *payload,
-                 const char *what, const struct wait *wait, struct worker_call *call,
-                 struct err *err)
-{
-    if (payload && !str_check(payload, what, err))
-        return false;
-    if (cancel_is_set(wait->cancel))
-        return cancel_error(err);
-    *call = (struct worker_call){.worker = worker, .what = what, .wait = *wait};
-    call->hook = (struct cancel_hook){.fire = fire_call, .argument = call};
-    cond_init(&call->changed);
-    mutex_lock(&worker->lock);
-    call->id = worker->next_id++;
-    call->next = worker->calls;
-    worker->calls = call;
-    mutex_unlock(&worker->lock);
-    cancel_watch(wait->cancel, &call->hook);
-
-    if (write_frame(worker, type, call->id, payload, err))
-        return true;
-    died_while_writing(worker, what, err);
-    worker_call_end(call);
-    return false;
-}
-
-/* The frame at the head of the queue. With the lock. */
-static bool take_first(struct worker_call *call, struct frame *ret)
-{
-    struct queued_frame *queued = call->first;
-    if (!queued)
-        return false;
-    call->first = queued->next;
-    if (!call->first)
-        call->last = NULL;
-    call->queued_bytes -= queued->frame.length;
-    *ret = queued->frame;
-    free(queued);
-    return true;
-}
-
-/* Waits for a frame; why there is none goes to *err. */
-static bool await_frame(struct worker_call *call, struct frame *ret, struct err *err)
-{
-    struct worker *worker = call->worker;
-    mutex_lock(&worker->lock);
-    bool on_time = true;
-    while (on_time && !call->first && !call->cancelled && !call->overflowed && !worker->dead)
-        on_time = cond_wait(&call->changed, &worker->lock, call->wait.until);
-    bool ok = false;
-    if (call->cancelled)
-        cancel_error(err);
-    else if (take_first(call, ret))
-        ok = true;
-    else if (call->overflowed)
-        err_set(err, ERR_BUSY,
-                "\"%s\" answers faster than the client reads; the answer was "
-                "stopped",
-                call->what);
-    else if (worker->dead)
-        died(worker, call->what, err);
-    else
-        err_set(err, ERR_TIMEOUT, "\"%s\" did not answer in time; try again, or allow more time",
-                call->what);
-    mutex_unlock(&worker->lock);
-    return ok;
-}
-
-bool worker_call_next(struct worker_call *call, struct frame *ret, struct err *err)
-{
-    struct frame frame;
-    if (!await_frame(call, &frame, err))
-        return false;
-    if (frame.type != FRAME_ERROR) {
-        *ret = frame;
-        return true;
-    }
-    struct err told;
-    if (!msg_get_err(frame.payload, frame.length, &told, err)) {
-        frame_free(&frame);
-        return false;
-    }
-    if (err)
-        *err = told;
-    frame_free(&frame);
-    return false;
-}
-
-bool worker_call_answer(struct worker_call *call, enum frame_type type, struct frame *ret,
-                        struct err *err)
-{
-    struct frame frame;
-    for (;;) {
-        if (!worker_call_next(call, &frame, err))
-            return false;
-        if (frame.type == type) {
-            *ret = frame;
-            return true;
-        }
-        bool progress = frame.type == FRAME_PROGRESS;
-        unsigned got = frame.type;
-        frame_free(&frame);
-        if (!progress)
-            return err_set(err, ERR_PROTOCOL,
-                           "the worker process of \"%s\" answered with a message of type %u; "
-                           "restart the service",
-                           call->what, got);
-    }
-}
-
-bool worker_ask(struct worker *worker, enum frame_type type, const struct str *payload,
-                enum frame_type answer, const char *what, const struct wait *wait,
-                struct frame *ret, struct err *err)
-{
-    struct worker_call call;
-    if (!worker_call(worker, type, payload, what, wait, &call, err))
-        return false;
-    bool ok = worker_call_answer(&call, answer, ret, err);
-    worker_call_end(&call);
-    return ok;
 }

@@ -1,4 +1,5 @@
 /* Memory: who is ended for whom, who is never ended, and what is said when it does not fit. */
+#include <inttypes.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -11,7 +12,7 @@ static void add(struct fixture *fixture, const char *name, uint64_t mib)
 {
     char behaviour[64];
     assert_int_equal((mib - 64) % 5, 0);
-    snprintf(behaviour, sizeof(behaviour), "resident=%llu", (unsigned long long)(mib * MIB));
+    snprintf(behaviour, sizeof(behaviour), "resident=%" PRIu64, mib * MIB);
     fixture_model(fixture, name, ROLE_CHAT, (mib - 64) / 5 * 4, behaviour);
 }
 

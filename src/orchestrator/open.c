@@ -1,0 +1,132 @@
+/* open.c - the beginning and the end of a registry. */
+#include <sched.h>
+#include <stdlib.h>
+
+#include "orchestrator/internal.h"
+
+enum { CANCEL_MS = 15000, PARSE_MS = 60000 };
+
+/* Cores that this process may use. */
+static uint32_t core_count(void)
+{
+    cpu_set_t cores;
+    if (sched_getaffinity(0, sizeof(cores), &cores) != 0)
+        return 1;
+    int count = CPU_COUNT(&cores);
+    return count > 0 ? (uint32_t)count : 1;
+}
+
+static void registry_free(struct registry *registry)
+{
+    for (size_t i = 0; i < registry->model_count; i++)
+        model_free(registry->models[i]);
+    free(registry->models);
+    free(registry->program);
+    free(registry->models_dir);
+    cond_destroy(&registry->keeper_wake);
+    cond_destroy(&registry->changed);
+    mutex_destroy(&registry->lock);
+    cancel_destroy(&registry->closing_cancel);
+    free(registry);
+}
+
+static bool fill(struct registry *registry, const struct registry_options *options, struct err *err)
+{
+    const struct config *config = options->config;
+    if (!str_copy(options->program, &registry->program, err) ||
+        !str_copy(options->models_dir, &registry->models_dir, err))
+        return false;
+    registry->log = options->log;
+    registry->keep_spare = options->keep_spare;
+    registry->available_fixed = options->available_bytes;
+    registry->cancel_ms = options->cancel_ms > 0 ? options->cancel_ms : CANCEL_MS;
+    registry->parse_ms = options->parse_ms > 0 ? options->parse_ms : PARSE_MS;
+    registry->limit_bytes = (uint64_t)config->memory_limit_mib << 20;
+    registry->reserve_bytes = (uint64_t)config->memory_reserve_mib << 20;
+    registry->load_timeout_ms = config->worker_load_timeout_s * 1000;
+    registry->threads =
+        config->worker_threads > 0 ? (uint32_t)config->worker_threads : core_count();
+    for (size_t i = 0; i < config->model_count; i++)
+        if (!registry_add(registry, &config->models[i], err))
+            return false;
+    return keeper_start(registry, err);
+}
+
+bool registry_open(const struct registry_options *options, struct registry **ret, struct err *err)
+{
+    struct registry *registry = calloc(1, sizeof(*registry));
+    if (!registry)
+        return err_no_memory(err);
+    mutex_init(&registry->lock);
+    cond_init(&registry->changed);
+    cond_init(&registry->keeper_wake);
+    cancel_init(&registry->closing_cancel);
+    if (!fill(registry, options, err)) {
+        registry_free(registry);
+        return false;
+    }
+    *ret = registry;
+    return true;
+}
+
+/* Cancels all loads and waits until they have ended: their workers are killed, so it is soon. */
+static void stop_loads(struct registry *registry)
+{
+    mutex_lock(&registry->lock);
+    while (registry->loads) {
+        struct load *load = registry->loads;
+        bool stop = !load->done && !load->abandoned;
+        load->abandoned = load->abandoned || stop;
+        mutex_unlock(&registry->lock);
+        if (stop)
+            cancel_fire(&load->cancel);
+        keeper_sweep(registry);
+        mutex_lock(&registry->lock);
+        if (registry->loads == load && !load->done)
+            cond_wait(&registry->changed, &registry->lock, deadline_in_ms(WORKER_GRACE_MS));
+    }
+    mutex_unlock(&registry->lock);
+}
+
+/* Tells all workers to leave first, then waits for each, so that they leave at the same time. */
+static void stop_models(struct registry *registry)
+{
+    struct instance *stopping = NULL;
+    mutex_lock(&registry->lock);
+    for (size_t i = 0; i < registry->model_count; i++) {
+        struct instance *instance = model_take_instance(registry->models[i]);
+        if (instance) {
+            instance->next = stopping;
+            stopping = instance;
+        }
+    }
+    mutex_unlock(&registry->lock);
+    for (struct instance *instance = stopping; instance; instance = instance->next)
+        worker_leave(instance->worker);
+    deadline grace = deadline_in_ms(WORKER_GRACE_MS);
+    while (stopping) {
+        struct instance *instance = stopping;
+        stopping = instance->next;
+        worker_free(instance->worker, grace);
+        instance->worker = NULL;
+        instance_free(instance);
+    }
+}
+
+void registry_close(struct registry *registry)
+{
+    if (!registry)
+        return;
+    mutex_lock(&registry->lock);
+    registry->closing = true;
+    cond_broadcast(&registry->changed);
+    cond_signal(&registry->keeper_wake);
+    mutex_unlock(&registry->lock);
+    cancel_fire(&registry->closing_cancel);
+    keeper_stop(registry);
+    stop_loads(registry);
+    parsers_close(registry);
+    stop_models(registry);
+    keeper_sweep(registry);
+    registry_free(registry);
+}

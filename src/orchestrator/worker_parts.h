@@ -1,0 +1,44 @@
+/* worker_parts.h - a worker as worker.c (process, reader, writing) and call.c (calls) share it.
+ *
+ * Purpose: private to those two files. Owner: worker.c makes and frees it; a call belongs to its caller.
+ * Threads: see the fields. Fails: see worker.h.
+ */
+#ifndef JARVIS_ORCHESTRATOR_WORKER_PARTS_H
+#define JARVIS_ORCHESTRATOR_WORKER_PARTS_H
+
+#include "orchestrator/worker.h"
+
+/* A call that was given up, until the worker has ended it. */
+struct abandoned {
+    uint64_t id;
+    deadline until;
+    struct abandoned *next;
+};
+
+struct worker {
+    struct worker_options options;
+    struct process process; /* the reader's; pid and socket do not change until `reaped` */
+    pid_t pid;
+    int wake; /* eventfd */
+    pthread_t reader;
+    struct mutex lock;   /* of all that follows */
+    struct cond changed; /* hello, dead, or the end of a writer's turn */
+    bool hello;
+    bool reaped; /* the process's number is no longer ours */
+    bool dead;   /* no frame will come or go any more */
+    bool writing;
+    char cause[PROCESS_CAUSE_MAX];
+    uint64_t next_id;
+    struct worker_call *calls;
+    struct abandoned *abandoned;
+};
+
+/* With the lock. */
+void worker_kill_locked(struct worker *worker);
+
+/* Writes a frame when it is this thread's turn. A frame that could be written only in part leaves nothing to say
+ * that the worker would understand, so a failure ends the worker. */
+bool worker_write(struct worker *worker, enum frame_type type, uint64_t id,
+                  const struct str *payload, struct err *err);
+
+#endif
