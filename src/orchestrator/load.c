@@ -4,7 +4,6 @@
  * rerankers are hashed at the same time, by one more thread, because what they compute is stored under the hash.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,27 +176,17 @@ static bool read_model(struct load *load, struct worker *worker, const struct wa
     return ok;
 }
 
-/* A model that makes its worker crash will do so again; a worker that was killed may have been in the way of
- * another program. */
-static bool is_crash(int signal)
-{
-    return signal == SIGSEGV || signal == SIGABRT || signal == SIGBUS || signal == SIGFPE ||
-           signal == SIGILL;
-}
-
-static bool blame_file(const struct model *model, struct worker *worker, struct err *err)
+/* A model that makes its worker crash will do so again. (A worker that was killed may have been in the way of another
+ * program: that is no fault of the file.) */
+static void blame_file(const struct model *model, struct worker *worker, struct err *err)
 {
     char cause[PROCESS_CAUSE_MAX];
-    int signal;
-    worker_cause(worker, cause, &signal);
-    if (err->code != ERR_WORKER_DIED || !is_crash(signal))
-        return false;
-    err_set_param(
-        err, ERR_MODEL_INVALID, "model",
-        "model \"%s\" cannot be loaded: its worker process ended (%s); the file \"%s\" is "
-        "probably damaged: download it again",
-        model->entry.name, cause, model->path);
-    return true;
+    if (err->code == ERR_WORKER_DIED && worker_cause(worker, cause))
+        err_set_param(
+            err, ERR_MODEL_INVALID, "model",
+            "model \"%s\" cannot be loaded: its worker process ended (%s); the file \"%s\" "
+            "is probably damaged: download it again",
+            model->entry.name, cause, model->path);
 }
 
 /* Gets a worker and has it load the model. */

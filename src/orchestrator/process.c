@@ -205,6 +205,16 @@ static const char *last_line(const struct process *process, size_t *ret_length)
     return text + begin;
 }
 
+/* A fault in the program, as against a kill, which may come from anywhere, or an orderly refusal to go on. */
+static bool is_crash(int status)
+{
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status) == PROCESS_EXIT_ASSERT;
+    int signal = WTERMSIG(status);
+    return signal == SIGSEGV || signal == SIGABRT || signal == SIGBUS || signal == SIGFPE ||
+           signal == SIGILL;
+}
+
 void process_reap(struct process *process, char cause[PROCESS_CAUSE_MAX])
 {
     int status = 0;
@@ -218,13 +228,13 @@ void process_reap(struct process *process, char cause[PROCESS_CAUSE_MAX])
     close(process->socket);
     process->output = process->socket = -1;
 
+    process->crashed = reaped > 0 && is_crash(status);
     int used;
     if (reaped < 0) {
         used = snprintf(cause, PROCESS_CAUSE_MAX, "unknown");
     } else if (WIFSIGNALED(status)) {
-        process->signal = WTERMSIG(status);
-        const char *name = sigdescr_np(process->signal);
-        used = snprintf(cause, PROCESS_CAUSE_MAX, "signal %d (%s)", process->signal,
+        const char *name = sigdescr_np(WTERMSIG(status));
+        used = snprintf(cause, PROCESS_CAUSE_MAX, "signal %d (%s)", WTERMSIG(status),
                         name ? name : "unknown");
     } else {
         used = snprintf(cause, PROCESS_CAUSE_MAX, "exit status %d", WEXITSTATUS(status));

@@ -23,6 +23,8 @@ enum {
     PROCESS_TAIL_MAX = 2048,  /* bytes of last words that are kept */
     PROCESS_CAUSE_MAX = 512,  /* bytes of a cause of death */
     PROCESS_SOCKET_CHILD = 3, /* the worker's descriptor of its socket */
+    PROCESS_EXIT_ASSERT =
+        70, /* exit status of a worker in which an assertion failed (WORKER_EXIT_ASSERT) */
 };
 
 struct process {
@@ -31,7 +33,7 @@ struct process {
     int output;                  /* read end of the pipe, non-blocking; -1 once it has ended */
     char tail[PROCESS_TAIL_MAX]; /* the last bytes written, no NUL inside */
     size_t tail_length;
-    int signal; /* that ended it; 0 for none. Set by process_reap() */
+    bool crashed; /* it ended by a fault of its own, not by a kill. Set by process_reap() */
 };
 
 bool process_start(const char *program, uint32_t threads, struct process *ret, struct err *err);

@@ -201,8 +201,7 @@ void model_lost(struct registry *registry, struct model *model)
 {
     struct instance *instance = model_take_instance(model);
     char cause[PROCESS_CAUSE_MAX];
-    int signal;
-    worker_cause(instance->worker, cause, &signal);
+    worker_cause(instance->worker, cause);
     model_note(registry, model, LOG_WARN, "its worker process ended: %s", cause);
     instance_drop(registry, instance);
 }

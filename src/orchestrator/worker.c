@@ -293,12 +293,13 @@ bool worker_is_dead(struct worker *worker)
     return dead;
 }
 
-void worker_cause(struct worker *worker, char cause[PROCESS_CAUSE_MAX], int *ret_signal)
+bool worker_cause(struct worker *worker, char cause[PROCESS_CAUSE_MAX])
 {
     mutex_lock(&worker->lock);
     memcpy(cause, worker->cause, PROCESS_CAUSE_MAX);
-    *ret_signal = worker->reaped ? worker->process.signal : 0;
+    bool crashed = worker->reaped && worker->process.crashed;
     mutex_unlock(&worker->lock);
+    return crashed;
 }
 
 void worker_kill(struct worker *worker)

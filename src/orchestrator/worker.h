@@ -53,8 +53,9 @@ bool worker_await_hello(struct worker *worker, const struct wait *wait, struct e
 pid_t worker_pid(const struct worker *worker);
 bool worker_is_dead(struct worker *worker);
 
-/* The cause of death in English, once worker_is_dead(); *ret_signal is 0 when no signal ended it. */
-void worker_cause(struct worker *worker, char cause[PROCESS_CAUSE_MAX], int *ret_signal);
+/* The cause of death in English, once worker_is_dead(). True: by a fault of its own (an assertion, a bad access), not
+ * by a kill. */
+bool worker_cause(struct worker *worker, char cause[PROCESS_CAUSE_MAX]);
 
 void worker_kill(struct worker *worker);
 
