@@ -64,7 +64,7 @@ static bool add_notice(struct chat_stream *stream, const char *notice, struct er
         return true;
     const char *before = stream->result.notice;
     stream->result.notice =
-        *before ? arena_printf(stream->request->arena, "%s; %s", before, notice) : notice;
+        *before ? arena_printf(stream->request->arena, "%s\n%s", before, notice) : notice;
     return stream->result.notice || err_no_memory(err);
 }
 

@@ -125,8 +125,8 @@ struct quote {
 
 /* The sentences of some passages that best answer a question, best first, at most `want`
  * (INDEX_SENTENCES_MAX). A sentence is worth the idf (over the indexes given) of the question's
- * words in it, each counted once, tempered by its length; a sentence that repeats a better one is
- * left out. None shares a word: *ret_count is 0. */
+ * words in it, each counted once, tempered by its length; words that a better one has already count
+ * less, and a sentence that repeats a better one is left out. None shares a word: *ret_count is 0. */
 bool index_best_sentences(struct index *const *indexes, size_t index_count, const char *question,
                           const struct quotable *passages, size_t passage_count, size_t want,
                           struct arena *arena, struct quote **ret, size_t *ret_count,

@@ -1,7 +1,11 @@
 /* Which sentences answer a question best. A sentence is worth the idf of the question's words in
  * it, each once. That alone would choose headings, which repeat the question's words and say
  * nothing, and the longest sentences, which contain many words by chance; so both count less, and
- * so does a question, as in "How do I install it?" above the answer. */
+ * so does a question, as in "How do I install it?" above the answer.
+ *
+ * Sentences are chosen one after the other, and a word that a chosen one has already counts little
+ * from then on: a question about two things gets sentences about both (the idea of maximal marginal
+ * relevance; Carbonell and Goldstein, SIGIR 1998). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +21,8 @@ enum {
 
 static const double fragment_factor = 0.6; /* no full stop at its end */
 static const double question_factor = 0.5;
+static const double covered_factor = 0.3; /* a word that a chosen sentence has already */
+static const double least_factor = 0.25;  /* of the first one's score: what another must add */
 
 /* The question's terms and what each is worth, per language. */
 struct worth {
@@ -33,8 +39,15 @@ struct reader {
     size_t words;
 };
 
-struct quote_list {
-    struct quote *items;
+/* A sentence that may be chosen. */
+struct candidate {
+    struct quote quote;
+    double factor;  /* of its form and its passage: score = factor · sum of idf */
+    uint64_t terms; /* bit i: it has term i of the question; terms past the 64th have no bit */
+};
+
+struct candidate_list {
+    struct candidate *items;
     size_t count;
     size_t capacity;
 };
@@ -54,6 +67,14 @@ static bool weigh_token(void *user, const struct text_token *token, struct err *
         }
     }
     return true;
+}
+
+static uint64_t term_bits(const struct reader *reader)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < reader->worth->terms.count && i < 64; i++)
+        bits |= (uint64_t)reader->seen[i] << i;
+    return bits;
 }
 
 /* The last character that is no quote or bracket. */
@@ -77,7 +98,7 @@ static double form_factor(const char *text, size_t length, size_t words)
 }
 
 /* Adds the sentences of a passage that share a word with the question. */
-static bool add_sentences(struct quote_list *list, const struct worth *worth,
+static bool add_sentences(struct candidate_list *list, const struct worth *worth,
                           struct text_analyzer *analyzer, const struct quotable *passage,
                           size_t number, struct err *err)
 {
@@ -95,14 +116,17 @@ static bool add_sentences(struct quote_list *list, const struct worth *worth,
         reader.words = 0;
         const char *text = passage->text + start;
         ok = text_analyze(analyzer, text, end - start, passage->lang, weigh_token, &reader, err);
-        double score = reader.sum * form_factor(text, end - start, reader.words) * passage->weight;
-        if (!ok || !(score > 0))
+        double factor = form_factor(text, end - start, reader.words) * passage->weight;
+        if (!ok || !(reader.sum * factor > 0))
             continue;
         ok = vec_reserve(&list->items, &list->capacity, list->count + 1, sizeof(*list->items),
                          SENTENCES_MAX, err);
         if (ok)
-            list->items[list->count++] = (struct quote){
-                .passage = number, .offset = start, .length = end - start, .score = score};
+            list->items[list->count++] = (struct candidate){
+                .quote = {number, start, end - start, reader.sum * factor},
+                .factor = factor,
+                .terms = term_bits(&reader),
+            };
     }
     free(reader.seen);
     return ok;
@@ -135,17 +159,6 @@ static bool weigh_terms(struct index *const *indexes, size_t index_count, struct
     return true;
 }
 
-static int compare_quotes(const void *left, const void *right)
-{
-    const struct quote *a = left;
-    const struct quote *b = right;
-    if (a->score != b->score)
-        return a->score > b->score ? -1 : 1;
-    if (a->passage != b->passage)
-        return a->passage < b->passage ? -1 : 1;
-    return a->offset < b->offset ? -1 : a->offset > b->offset;
-}
-
 /* Passages overlap and documents repeat themselves: is the quote's text among those chosen? */
 static bool repeats(const struct quotable *passages, const struct quote *chosen, size_t count,
                     const struct quote *quote)
@@ -158,19 +171,54 @@ static bool repeats(const struct quotable *passages, const struct quote *chosen,
     return false;
 }
 
-static bool choose(struct quote_list *list, const struct quotable *passages, size_t want,
-                   struct arena *arena, struct quote **ret, size_t *ret_count, struct err *err)
+/* What a sentence adds to those chosen, which have the terms `covered`. */
+static double gain(const struct candidate *candidate, const struct worth *worth, uint64_t covered)
+{
+    double value = candidate->quote.score;
+    for (size_t i = 0; i < worth->terms.count && i < 64; i++)
+        if (candidate->terms & covered & (uint64_t)1 << i)
+            value -= (1 - covered_factor) * worth->idf[i] * candidate->factor;
+    return value;
+}
+
+/* The candidate that adds most; the earlier one among equals. NULL when none adds more than
+ * `least`. */
+static struct candidate *next_choice(struct candidate_list *list, const struct worth *worth,
+                                     uint64_t covered, double least)
+{
+    struct candidate *best = NULL;
+    double most = least;
+    for (size_t i = 0; i < list->count; i++) {
+        double value = list->items[i].quote.length > 0 ? gain(&list->items[i], worth, covered) : 0;
+        if (value > most) {
+            most = value;
+            best = &list->items[i];
+        }
+    }
+    return best;
+}
+
+static bool choose(struct candidate_list *list, const struct worth *worth,
+                   const struct quotable *passages, size_t want, struct arena *arena,
+                   struct quote **ret, size_t *ret_count, struct err *err)
 {
     if (want > INDEX_SENTENCES_MAX)
         want = INDEX_SENTENCES_MAX;
     struct quote *chosen = arena_array(arena, want, sizeof(*chosen));
     if (!chosen)
         return err_no_memory(err);
-    qsort(list->items, list->count, sizeof(*list->items), compare_quotes);
     size_t count = 0;
-    for (size_t i = 0; i < list->count && count < want; i++)
-        if (!repeats(passages, chosen, count, &list->items[i]))
-            chosen[count++] = list->items[i];
+    uint64_t covered = 0;
+    double least = 0;
+    struct candidate *next;
+    while (count < want && (next = next_choice(list, worth, covered, least))) {
+        if (!repeats(passages, chosen, count, &next->quote)) {
+            chosen[count++] = next->quote;
+            covered |= next->terms;
+            least = least_factor * chosen[0].score;
+        }
+        next->quote.length = 0; /* it is not looked at again */
+    }
     *ret = chosen;
     *ret_count = count;
     return true;
@@ -183,13 +231,13 @@ static bool best_sentences(struct index *const *indexes, size_t index_count,
                            struct err *err)
 {
     struct worth worth = {.idf = NULL};
-    struct quote_list list = {.items = NULL};
+    struct candidate_list list = {.items = NULL};
     if (!bm25_query_make(analyzer, question, strlen(question), &worth.terms, err))
         return false;
     bool ok = weigh_terms(indexes, index_count, &worth, err);
     for (size_t i = 0; ok && i < passage_count; i++)
         ok = add_sentences(&list, &worth, analyzer, &passages[i], i, err);
-    ok = ok && choose(&list, passages, want, arena, ret, ret_count, err);
+    ok = ok && choose(&list, &worth, passages, want, arena, ret, ret_count, err);
     bm25_query_free(&worth.terms);
     free(worth.idf);
     free(list.items);
