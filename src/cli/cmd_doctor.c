@@ -105,16 +105,16 @@ static void check_directories(struct doctor *doctor)
     check_directory(doctor, TR(lang, "socket"), doctor->paths.run, true);
 }
 
-static void check_config(struct doctor *doctor)
+/* False when it cannot be read: the service would say the same again. */
+static bool check_config(struct doctor *doctor)
 {
     enum lang lang = doctor->cli->lang;
     struct config *config;
     struct err err;
     if (!config_load(doctor->paths.config_file, &config, &err)) {
-        report_err(
-            doctor, VERDICT_FAIL, TR(lang, "configuration"), &err,
-            TR(lang, "correct that line of the file; jarvis config show lists what it may hold"));
-        return;
+        report_err(doctor, VERDICT_FAIL, TR(lang, "configuration"), &err,
+                   TR(lang, "correct that line of the file; jarvis help config tells more"));
+        return false;
     }
     bool exists = fs_exists(doctor->paths.config_file);
     report(doctor, VERDICT_OK, TR(lang, "configuration"),
@@ -122,6 +122,7 @@ static void check_config(struct doctor *doctor)
                   : TR(lang, "no file, so every setting has its default"),
            "");
     config_free(config);
+    return true;
 }
 
 /* --- the machine --- */
@@ -313,12 +314,13 @@ static void check_service(struct doctor *doctor)
 static void check_all(struct doctor *doctor)
 {
     check_directories(doctor);
-    check_config(doctor);
+    bool startable = check_config(doctor);
     check_disk(doctor);
     check_memory(doctor);
     check_libraries(doctor);
     check_backends(doctor);
-    check_service(doctor);
+    if (startable || service_running(&doctor->paths, NULL))
+        check_service(doctor);
 }
 
 static bool conclude(struct doctor *doctor, struct err *err)

@@ -56,7 +56,20 @@ static bool print_json(const struct cli *cli, yyjson_val *answer, struct err *er
     return ok;
 }
 
-static void print_place(const struct cli *cli, size_t number, yyjson_val *hit)
+/* Without an embedder a hit has no closeness of meaning to tell. */
+static void print_score(const struct cli *cli, yyjson_val *hit, bool used_embedder)
+{
+    double score = yyjson_get_num(yyjson_obj_get(hit, "score"));
+    double sparse = yyjson_get_num(yyjson_obj_get(hit, "sparse"));
+    double dense = yyjson_get_num(yyjson_obj_get(hit, "dense"));
+    if (used_embedder)
+        fprintf(cli->out.file, TR(cli->lang, "score %.3f (words %.2f, meaning %.2f)"), score,
+                sparse, dense);
+    else
+        fprintf(cli->out.file, TR(cli->lang, "score %.3f (words %.2f)"), score, sparse);
+}
+
+static void print_place(const struct cli *cli, size_t number, yyjson_val *hit, bool used_embedder)
 {
     const struct term *term = &cli->out;
     const char *path = yyjson_get_str(yyjson_obj_get(hit, "path"));
@@ -68,10 +81,7 @@ static void print_place(const struct cli *cli, size_t number, yyjson_val *hit)
         fprintf(term->file, ":%llu-%llu", (unsigned long long)yyjson_get_uint(line),
                 (unsigned long long)yyjson_get_uint(yyjson_obj_get(hit, "line_end")));
     fprintf(term->file, "%s  %s", term_off(term), term_on(term, STYLE_DIM));
-    fprintf(term->file, TR(cli->lang, "score %.3f (words %.2f, meaning %.2f)"),
-            yyjson_get_num(yyjson_obj_get(hit, "score")),
-            yyjson_get_num(yyjson_obj_get(hit, "sparse")),
-            yyjson_get_num(yyjson_obj_get(hit, "dense")));
+    print_score(cli, hit, used_embedder);
     fprintf(term->file, "%s\n", term_off(term));
 }
 
@@ -98,13 +108,14 @@ static void print_passage(const struct cli *cli, const char *query, const char *
 static void print_hits(const struct cli *cli, const char *query, yyjson_val *answer)
 {
     yyjson_val *hits = yyjson_obj_get(answer, "hits");
+    bool used_embedder = yyjson_is_true(yyjson_obj_get(answer, "used_embedder"));
     if (yyjson_arr_size(hits) == 0)
         fprintf(cli->out.file, "%s\n", TR(cli->lang, "Nothing was found."));
     yyjson_arr_iter walk = yyjson_arr_iter_with(hits);
     yyjson_val *hit;
     for (size_t number = 1; (hit = yyjson_arr_iter_next(&walk)); number++) {
         const char *text = yyjson_get_str(yyjson_obj_get(hit, "text"));
-        print_place(cli, number, hit);
+        print_place(cli, number, hit, used_embedder);
         print_passage(cli, query, text ? text : "");
     }
     const char *notice = yyjson_get_str(yyjson_obj_get(answer, "notice"));
