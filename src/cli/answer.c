@@ -113,9 +113,7 @@ bool answer_ask(struct client *client, const struct answer_request *request,
 
 bool answer_print_text(void *user, const char *text, size_t length, struct err *err)
 {
-    const struct term *term = user;
-    term_write(term, text, length);
-    return term_flush(term, err);
+    return flow_write(user, text, length, err);
 }
 
 const char *answer_short_path(const char *path)
@@ -140,17 +138,19 @@ static void print_source(const struct term *term, yyjson_val *source)
     struct str quote;
     str_init(&line, SOURCE_TEXT_MAX);
     str_init(&quote, SOURCE_TEXT_MAX);
+    str_putc(&quote, '"');
     text_fit(&quote, text_of(source, "text"), SOURCE_TEXT_MAX, false, term->utf8);
-    str_printf(
-        &line, "  [%d] %s:%llu-%llu  \"%s\"", yyjson_get_int(yyjson_obj_get(source, "number")),
-        answer_short_path(text_of(source, "path")),
-        (unsigned long long)yyjson_get_uint(yyjson_obj_get(source, "line_start")),
-        (unsigned long long)yyjson_get_uint(yyjson_obj_get(source, "line_end")), str_text(&quote));
-    str_truncate(&quote, 0);
+    str_putc(&quote, '"');
+    str_printf(&line, "  [%d] %s:%llu-%llu  ", yyjson_get_int(yyjson_obj_get(source, "number")),
+               answer_short_path(text_of(source, "path")),
+               (unsigned long long)yyjson_get_uint(yyjson_obj_get(source, "line_start")),
+               (unsigned long long)yyjson_get_uint(yyjson_obj_get(source, "line_end")));
+    size_t column = text_width(str_text(&line), line.length);
     if (term->tty)
-        text_wrap(&quote, str_text(&line), (size_t)term->width - 1, SOURCE_INDENT);
-    const struct str *shown = term->tty ? &quote : &line;
-    term_write(term, str_text(shown), shown->length);
+        text_wrap(&line, str_text(&quote), (size_t)term->width - 1, column, SOURCE_INDENT);
+    else
+        str_puts(&line, str_text(&quote));
+    term_write(term, str_text(&line), line.length);
     fputs("\n", term->file);
     str_free(&quote);
     str_free(&line);
@@ -176,7 +176,7 @@ void answer_print_notice(const struct term *term, const char *notice)
     struct str text;
     str_init(&text, SOURCE_TEXT_MAX);
     if (term->tty)
-        text_wrap(&text, notice, (size_t)term->width - 1, 0);
+        text_wrap(&text, notice, (size_t)term->width - 1, 0, 0);
     else
         str_puts(&text, notice);
     fprintf(term->file, "\n%s", term_on(term, STYLE_YELLOW));

@@ -15,6 +15,7 @@
 #include "base/lang.h"
 #include "base/str.h"
 #include "cli/client.h"
+#include "cli/flow.h"
 #include "cli/options.h"
 #include "cli/term.h"
 
@@ -54,7 +55,7 @@ void answer_free(struct answer *answer);
 bool answer_ask(struct client *client, const struct answer_request *request,
                 answer_text_handler *on_text, void *user, struct answer *answer, struct err *err);
 
-/* An answer_text_handler that prints on the struct term that `user` points to. */
+/* An answer_text_handler that prints through the struct flow that `user` points to. */
 bool answer_print_text(void *user, const char *text, size_t length, struct err *err);
 
 /* The sources, one a paragraph: [1] path:line-line  "quoted words". Paths below the working

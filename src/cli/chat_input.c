@@ -14,8 +14,7 @@ enum { HISTORY_LINES = 1000 };
  * both are looked for. */
 void ic_init_custom_malloc(ic_malloc_fun_t *allocate, ic_realloc_fun_t *reallocate,
                            ic_free_fun_t *release) __attribute__((weak));
-void ic_init_custom_alloc(ic_malloc_fun_t *allocate, ic_realloc_fun_t *reallocate,
-                          ic_free_fun_t *release) __attribute__((weak));
+#pragma weak ic_init_custom_alloc
 
 static void *roomy_malloc(size_t size)
 {

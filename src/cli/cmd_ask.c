@@ -62,9 +62,12 @@ static bool ask(struct cli *cli, struct client *client, const struct answer_requ
                 struct err *err)
 {
     struct answer answer;
+    struct flow flow;
     answer_init(&answer);
-    bool ok = answer_ask(client, request, cli->json ? ignore_text : answer_print_text, &cli->out,
+    flow_begin(&flow, &cli->out);
+    bool ok = answer_ask(client, request, cli->json ? ignore_text : answer_print_text, &flow,
                          &answer, err);
+    flow_end(&flow);
     if (ok && cli->json)
         ok = print_json(cli, &answer, err);
     else if (ok)

@@ -107,8 +107,11 @@ static bool ask(struct chat *chat, struct err *err)
     if (!wake_service(chat, err) || !interrupt_begin(&interrupt, err))
         return false;
     client_interrupt_by(chat->session.client, interrupt.fd);
-    bool ok = answer_ask(chat->session.client, &request, answer_print_text, &chat->cli->out,
-                         &chat->last, err);
+    struct flow flow;
+    flow_begin(&flow, &chat->cli->out);
+    bool ok =
+        answer_ask(chat->session.client, &request, answer_print_text, &flow, &chat->last, err);
+    flow_end(&flow);
     client_interrupt_by(chat->session.client, -1);
     interrupt_end(&interrupt);
     return ok;

@@ -1,9 +1,9 @@
 /* `jarvis doctor`: looks at everything that an installation needs, says of each whether it is well,
  * and what to do where it is not. Each check is a function that reports one line or a few; none
  * stops the others. The last ones ask the service, which is started for it. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -202,12 +202,10 @@ static void check_backends(struct doctor *doctor)
                "");
         return;
     }
-    DIR *directory = opendir(folder);
-    size_t count = 0;
-    for (const struct dirent *entry; directory && (entry = readdir(directory));)
-        count += strncmp(entry->d_name, "libggml-", 8) == 0;
-    if (directory)
-        closedir(directory);
+    glob_t found = {0};
+    size_t count =
+        glob(JARVIS_GGML_BACKENDS "/libggml-*", 0, NULL, &found) == 0 ? found.gl_pathc : 0;
+    globfree(&found);
     char text[TEXT_MAX];
     snprintf(text, sizeof(text), TR(lang, "%zu in %s"), count, folder);
     report(doctor, count > 0 ? VERDICT_OK : VERDICT_FAIL, TR(lang, "back ends"), text,

@@ -96,7 +96,8 @@ static void print_passage(const struct cli *cli, const char *query, const char *
     text_pad(&wrapped, PASSAGE_INDENT);
     text_fit(&line, text, term->tty ? PASSAGE_BYTES : LINE_MAX_BYTES / 4, false, term->utf8);
     if (term->tty)
-        text_wrap(&wrapped, str_text(&line), (size_t)term->width - 1, PASSAGE_INDENT);
+        text_wrap(&wrapped, str_text(&line), (size_t)term->width - 1, PASSAGE_INDENT,
+                  PASSAGE_INDENT);
     else
         str_puts(&wrapped, str_text(&line));
     highlight_print(term, query, str_text(&wrapped));

@@ -87,20 +87,11 @@ static void print_two_columns(const struct term *term, size_t column, const char
     struct str line;
     str_init(&line, WORDS_MAX);
     str_printf(&line, "  %s", left);
-    size_t width = text_width(line.data, line.length);
+    size_t width = text_width(str_text(&line), line.length);
     text_pad(&line, width + 2 <= column ? column - width : 2);
-    size_t used = text_width(line.data, line.length);
-    size_t columns = (size_t)term->width > used + 20 ? (size_t)term->width - used - 1 : 40;
-    struct str wrapped;
-    str_init(&wrapped, WORDS_MAX);
-    text_wrap(&wrapped, right, columns, 0);
-    for (const char *at = str_text(&wrapped); *at; at++) {
-        str_putc(&line, *at);
-        if (*at == '\n')
-            text_pad(&line, used);
-    }
+    width = text_width(str_text(&line), line.length);
+    text_wrap(&line, right, (size_t)term->width - 1, width, column);
     fprintf(term->file, "%s\n", str_text(&line));
-    str_free(&wrapped);
     str_free(&line);
 }
 
@@ -108,7 +99,7 @@ static void print_paragraph(const struct term *term, const char *text)
 {
     struct str wrapped;
     str_init(&wrapped, WORDS_MAX);
-    text_wrap(&wrapped, text, (size_t)(term->width < 80 ? term->width : 80) - 1, 0);
+    text_wrap(&wrapped, text, (size_t)(term->width < 80 ? term->width : 80) - 1, 0, 0);
     fprintf(term->file, "%s\n", str_text(&wrapped));
     str_free(&wrapped);
 }

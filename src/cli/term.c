@@ -196,34 +196,26 @@ void text_fit(struct str *out, const char *text, size_t columns, bool cut_front,
     str_free(&line);
 }
 
-void text_wrap(struct str *out, const char *text, size_t columns, size_t indent)
+void text_wrap(struct str *out, const char *text, size_t columns, size_t column, size_t indent)
 {
-    size_t column = indent;
-    bool first = true;
-    while (*text) {
-        text += strspn(text, " ");
-        if (*text == '\n') {
-            str_putc(out, '\n');
-            text_pad(out, text[1] == '\n' || !text[1] ? 0 : indent);
-            column = indent;
-            first = true;
-            text++;
-            continue;
-        }
+    bool gap = false; /* a blank goes before the next word */
+    for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
         size_t length = strcspn(text, " \n");
         size_t width = text_width(text, length);
-        if (!first && column + 1 + width > columns) {
+        bool fits = column + gap + width <= columns || column <= indent;
+        if (*text == '\n' || !fits) {
+            bool empty_line = *text == '\n' && (text[1] == '\n' || text[1] == '\0');
             str_putc(out, '\n');
-            text_pad(out, indent);
+            text_pad(out, empty_line ? 0 : indent);
             column = indent;
-            first = true;
+            gap = false;
+            text += *text == '\n';
+            continue;
         }
-        if (length > 0) {
-            str_puts(out, first ? "" : " ");
-            column += width + !first;
-            str_append(out, text, length);
-            first = false;
-        }
+        str_puts(out, gap ? " " : "");
+        str_append(out, text, length);
+        column += gap + width;
+        gap = true;
         text += length;
     }
 }

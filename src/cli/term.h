@@ -58,9 +58,9 @@ size_t text_prefix(const char *text, size_t length, size_t columns);
  * become one blank. */
 void text_fit(struct str *out, const char *text, size_t columns, bool cut_front, bool utf8);
 
-/* Appends text with its words wrapped at `columns`; lines after the first begin with `indent`
- * blanks. */
-void text_wrap(struct str *out, const char *text, size_t columns, size_t indent);
+/* Appends text that begins at `column`, its words wrapped at `columns`; further lines begin with
+ * `indent` blanks. Runs of blanks become one. */
+void text_wrap(struct str *out, const char *text, size_t columns, size_t column, size_t indent);
 
 /* Appends `count` blanks. */
 void text_pad(struct str *out, size_t count);

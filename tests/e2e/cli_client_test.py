@@ -442,7 +442,7 @@ def ctrl_c_stops_a_reply_and_not_the_chat(home):
             exchange.text("second answer")
             exchange.finish()
             return
-        exchange.text("endless")
+        exchange.text("endless story")
         exchange.wait_until_client_leaves()
         left.append(True)
 
@@ -463,7 +463,7 @@ def ctrl_c_stops_a_reply_and_not_the_chat(home):
     assert terminal.wait() == 0, terminal.raw
     assert left == [True], "the service sees that the client has left"
     messages = [(m["role"], m["content"]) for m in service.requests[1][2]["messages"]]
-    assert messages == [("user", "first"), ("assistant", "endless"), ("user", "second")], messages
+    assert messages == [("user", "first"), ("assistant", "endless story"), ("user", "second")], messages
     assert len(service.requests) == 2, service.requests
 
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/utf8.h"
+#include "cli/flow.h"
 #include "cli/highlight.h"
 #include "cli/progress.h"
 #include "cli/table.h"
@@ -106,7 +107,7 @@ static void expect_wrap(const char *text, size_t columns, size_t indent, const c
 {
     struct str out;
     str_init(&out, 1 << 16);
-    text_wrap(&out, text, columns, indent);
+    text_wrap(&out, text, columns, indent, indent);
     assert_string_equal(str_text(&out), expected);
     str_free(&out);
 }
@@ -120,6 +121,42 @@ static void wrapping_at_words(void **state)
     expect_wrap("a\n\nb", 10, 0, "a\n\nb");
     expect_wrap("", 10, 0, "");
     expect_wrap("日本 日本", 5, 0, "日本\n日本");
+    struct str out; /* text that begins in the middle of a line */
+    str_init(&out, 1 << 16);
+    text_wrap(&out, "one two", 12, 10, 2);
+    assert_string_equal(str_text(&out), "\n  one two");
+    str_free(&out);
+}
+
+/* What a flow makes of a text that comes in pieces of `piece` bytes. */
+static void expect_flow(const char *text, size_t piece, bool tty, const char *expected)
+{
+    struct capture capture;
+    struct flow flow;
+    struct err err;
+    capture_begin(&capture, tty, false, 20);
+    flow_begin(&flow, &capture.term);
+    for (size_t at = 0; at < strlen(text); at += piece) {
+        size_t left = strlen(text) - at;
+        assert_true(flow_write(&flow, text + at, left < piece ? left : piece, &err));
+    }
+    flow_end(&flow);
+    capture_expect(&capture, expected);
+}
+
+static void streamed_words_stay_whole(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "The quick brown fox jumps over\n\n    if (x)\n  \nañoñañoñañoñaño end ";
+    for (size_t piece = 1; piece < 12; piece++) {
+        expect_flow(text, piece, true,
+                    "The quick brown fox\njumps over\n\n    if (x)\n\nañoñañoñañoñaño end");
+        expect_flow(text, piece, false, text);
+    }
+    expect_flow("averyverylongwordthatfitsnowhere x", 5, true,
+                "averyverylongwordthatfitsnowhere\nx");
+    expect_flow("", 1, true, "");
 }
 
 static void amounts_for_people(void **state)
@@ -307,6 +344,7 @@ int main(void)
         cmocka_unit_test(fitting_cuts_and_squeezes),
         cmocka_unit_test(fitting_any_text_keeps_the_width),
         cmocka_unit_test(wrapping_at_words),
+        cmocka_unit_test(streamed_words_stay_whole),
         cmocka_unit_test(amounts_for_people),
         cmocka_unit_test(control_characters_are_kept_from_a_terminal),
         cmocka_unit_test(tables_line_up),
