@@ -126,7 +126,10 @@ static bool build_messages(struct chat_stream *stream, const struct chat_request
         .user = stream,
     };
     struct prompt prompt;
-    if (!prompt_build(&input, stream->request->arena, &prompt, err))
+    int span = trace_begin(stream->request->trace, "prompt");
+    bool ok = prompt_build(&input, stream->request->arena, &prompt, err);
+    trace_end(stream->request->trace, span);
+    if (!ok)
         return false;
     ret->messages = prompt.messages;
     ret->message_count = (uint32_t)prompt.message_count;

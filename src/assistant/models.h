@@ -16,7 +16,7 @@ bool models_embed(struct runtime *runtime, struct request *request, const char *
                   const char *const *texts, size_t count, struct msg_vectors *ret,
                   const char **ret_name, struct err *err);
 
-/* Scores in the documents' order. */
+/* Scores in the documents' order, 0..1: the model's logit through the logistic function. */
 bool models_rerank(struct runtime *runtime, struct request *request, const char *model,
                    const char *query, const char *const *documents, size_t count,
                    struct msg_scores *ret, const char **ret_name, struct err *err);
