@@ -118,7 +118,7 @@ struct msg_loaded worker_peer_load(struct worker_peer *peer, enum model_role rol
     msg_put_load(&payload, &(struct msg_load){.role = role,
                                               .path = path,
                                               .slots = slots,
-                                              .threads = 2,
+                                              .threads = WORKER_PEER_THREADS,
                                               .gpu_layers = -1,
                                               .charset = ""});
     struct frame frame;

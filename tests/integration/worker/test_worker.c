@@ -50,10 +50,12 @@ static uint64_t send_load(struct worker_peer *peer, enum model_role role, const 
 {
     struct str payload;
     payload_init(&payload);
-    msg_put_load(
-        &payload,
-        &(struct msg_load){
-            .role = role, .path = path, .slots = 1, .threads = 2, .gpu_layers = 0, .charset = ""});
+    msg_put_load(&payload, &(struct msg_load){.role = role,
+                                              .path = path,
+                                              .slots = 1,
+                                              .threads = WORKER_PEER_THREADS,
+                                              .gpu_layers = 0,
+                                              .charset = ""});
     return worker_peer_send(peer, FRAME_LOAD, &payload);
 }
 

@@ -24,7 +24,7 @@ struct tiny {
 int tiny_setup(void **state);
 int tiny_teardown(void **state);
 
-/* A LOAD of the tiny model of that role, with two threads. */
+/* A LOAD of the tiny model of that role, with two threads (one under ThreadSanitizer). */
 struct msg_load tiny_load(const struct tiny *tiny, enum model_role role);
 
 /* A model with its encoder. */

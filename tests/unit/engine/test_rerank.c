@@ -1,0 +1,154 @@
+/* Reranking: each pair as the model wants it, scores that do not depend on the batch, documents cut to fit. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/rerank.h"
+#include "helper/gguf_edit.h"
+#include "helper/gguf_make.h"
+#include "helper/gguf_vocabulary.h"
+#include "helper/testing.h"
+#include "tiny.h"
+
+static void start(struct encoder *encoder, const char *query, const char *const *documents,
+                  uint32_t count, struct encode_job *job)
+{
+    struct err err;
+    struct msg_rerank request = {.query = query, .documents = {documents, count}};
+    tiny_ok(rerank_start(encoder, &request, job, &err), &err);
+}
+
+static void score(struct encoder *encoder, const char *query, const char *const *documents,
+                  uint32_t count, struct arena *arena, struct msg_scores *ret)
+{
+    struct encode_job job;
+    struct err err;
+    start(encoder, query, documents, count, &job);
+    while (!encode_job_done(&job))
+        tiny_ok(encoder_step(encoder, &job, &err), &err);
+    tiny_ok(rerank_finish(&job, arena, ret, &err), &err);
+    encode_job_free(&job);
+}
+
+static void a_pair_is_cls_query_sep_document_sep(void **state)
+{
+    struct tiny_encoder opened;
+    tiny_encoder_open(*state, ROLE_RERANK, &opened);
+    static const char *const documents[] = {"the moon", ""};
+    struct encode_job job;
+    start(&opened.encoder, "dog", documents, 2, &job);
+    assert_int_equal(job.lengths[0], 6);
+    assert_int_equal(job.tokens[0][0], WORDPIECE_CLS);
+    assert_int_equal(job.tokens[0][2], WORDPIECE_SEP);
+    assert_int_equal(job.tokens[0][5], WORDPIECE_SEP);
+    char piece[16] = "";
+    llama_token_to_piece(opened.model.vocab, job.tokens[0][1], piece, sizeof(piece) - 1, 1, false);
+    assert_non_null(strstr(piece, "dog"));
+    assert_int_equal(job.lengths[1], 4); /* an empty document: both separators */
+    encode_job_free(&job);
+    tiny_encoder_close(&opened);
+}
+
+static void scores_do_not_depend_on_the_batch(void **state)
+{
+    struct tiny_encoder opened;
+    tiny_encoder_open(*state, ROLE_RERANK, &opened);
+    static const char *const documents[] = {
+        "the dog eats meat", "moon",     "",    "license of the free software",
+        "water and fire",    "el perro", "moon"};
+    enum { COUNT = sizeof(documents) / sizeof(documents[0]) };
+    struct arena arena;
+    arena_init(&arena, 1 << 16);
+    struct msg_scores together;
+    score(&opened.encoder, "where is the dog?", documents, COUNT, &arena, &together);
+    assert_int_equal(together.count, COUNT);
+    int distinct = 0;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        struct msg_scores alone;
+        score(&opened.encoder, "where is the dog?", &documents[i], 1, &arena, &alone);
+        assert_float_equal(alone.scores[0], together.scores[i], 1e-2);
+        distinct += fabsf(together.scores[i] - together.scores[0]) > 2e-2F;
+    }
+    assert_float_equal(together.scores[1], together.scores[6], 1e-3);
+    assert_true(distinct >= 4);
+    arena_free(&arena);
+    tiny_encoder_close(&opened);
+}
+
+static void long_documents_are_cut_and_counted(void **state)
+{
+    struct tiny_encoder opened;
+    tiny_encoder_open(*state, ROLE_RERANK, &opened);
+    struct str text;
+    str_init(&text, 1 << 16);
+    for (int i = 0; i < 1000; i++)
+        str_puts(&text, "moon ");
+    const char *documents[] = {str_text(&text), "moon"};
+    struct encode_job job;
+    start(&opened.encoder, "dog", documents, 2, &job);
+    assert_int_equal(job.truncated, 1);
+    assert_int_equal(job.lengths[0], GGUF_MAKE_CONTEXT);
+    assert_int_equal(job.tokens[0][GGUF_MAKE_CONTEXT - 1], WORDPIECE_SEP);
+    encode_job_free(&job);
+    /* A query may take half of the context; the document gets the rest. */
+    start(&opened.encoder, str_text(&text), documents, 2, &job);
+    assert_int_equal(job.lengths[0], GGUF_MAKE_CONTEXT);
+    assert_int_equal(job.tokens[0][GGUF_MAKE_CONTEXT / 2 + 1], WORDPIECE_SEP);
+    assert_int_equal(job.lengths[1], GGUF_MAKE_CONTEXT / 2 + 4);
+    encode_job_free(&job);
+    str_free(&text);
+    tiny_encoder_close(&opened);
+}
+
+static void add_template(struct gguf_context *gguf)
+{
+    const char *names[] = {"rerank"};
+    gguf_set_arr_str(gguf, "tokenizer.chat_templates", names, 1);
+    gguf_set_val_str(gguf, "tokenizer.chat_template.rerank", "moon {query} sun {document}");
+}
+
+static void a_template_of_the_model_is_used(void **state)
+{
+    struct tiny *tiny = *state;
+    char *path = testing_path(tiny->directory, "template.gguf");
+    struct err err;
+    tiny_ok(gguf_edit(tiny->rerank, path, add_template, &err), &err);
+    struct msg_load load = tiny_load(tiny, ROLE_RERANK);
+    load.path = path;
+    struct model model;
+    struct encoder encoder;
+    tiny_ok(model_open(&tiny->backend, &load, NULL, NULL, &model, &err), &err);
+    tiny_ok(encoder_open(&model, NULL, &encoder, &err), &err);
+    static const char *const documents[] = {"water"};
+    struct encode_job job;
+    start(&encoder, "dog {document}", documents, 1, &job); /* the query's text is no template */
+    char words[256] = "";
+    size_t used = 0;
+    for (uint32_t i = 0; i < job.lengths[0]; i++)
+        used += (size_t)llama_token_to_piece(model.vocab, job.tokens[0][i], words + used,
+                                             (int32_t)(sizeof(words) - 1 - used), 0, true);
+    const char *moon = strstr(words, "moon"), *dog = strstr(words, "dog"),
+               *sun = strstr(words, "sun");
+    assert_non_null(moon);
+    assert_true(dog > moon && sun > dog && strstr(words, "water") > sun);
+    encode_job_free(&job);
+    encoder_close(&encoder);
+    model_close(&model);
+    free(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_pair_is_cls_query_sep_document_sep),
+        cmocka_unit_test(scores_do_not_depend_on_the_batch),
+        cmocka_unit_test(long_documents_are_cut_and_counted),
+        cmocka_unit_test(a_template_of_the_model_is_used),
+    };
+    return cmocka_run_group_tests_name("rerank", tests, tiny_setup, tiny_teardown);
+}
