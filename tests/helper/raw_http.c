@@ -186,22 +186,24 @@ void raw_free(struct raw_answer *answer)
     *answer = (struct raw_answer){0};
 }
 
+/* Byte by byte, so that nothing behind the text is taken. */
 bool raw_wait_for(int fd, const char *text)
 {
-    char window[8192];
+    char window[256];
+    size_t wanted = strlen(text);
     size_t length = 0;
+    if (wanted > sizeof(window))
+        die("a text too long to wait for");
     for (;;) {
-        size_t got = receive(fd, window + length, sizeof(window) - 1 - length);
-        if (got == 0)
+        if (length == sizeof(window)) {
+            memmove(window, window + length - wanted, wanted);
+            length = wanted;
+        }
+        if (receive(fd, window + length, 1) == 0)
             return false;
-        length += got;
-        window[length] = '\0';
-        if (memmem(window, length, text, strlen(text)))
+        length++;
+        if (length >= wanted && memcmp(window + length - wanted, text, wanted) == 0)
             return true;
-        /* Keep what may be the beginning of the text. */
-        size_t keep = length < strlen(text) ? length : strlen(text);
-        memmove(window, window + length - keep, keep);
-        length = keep;
     }
 }
 

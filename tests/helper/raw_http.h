@@ -35,7 +35,7 @@ void raw_free(struct raw_answer *answer);
 /* The value of a header, copied to out; "" when absent. */
 void raw_header(const struct raw_answer *answer, const char *name, char *out, size_t size);
 
-/* Reads until `text` has been seen; false when the peer closes first. What was read is dropped. */
+/* Reads until `text` has been seen; false when the peer closes first. What came before is dropped. */
 bool raw_wait_for(int fd, const char *text);
 
 /* Waits until the peer has closed; false after RAW_WAIT_MS. What comes before is dropped. */

@@ -64,24 +64,35 @@ static void expect_healthy(const struct service *service)
 
 /* ---------------------------------------------------------------- words */
 
+enum { WORDS = 20 };
+
+static int compare_times(const void *left, const void *right)
+{
+    double a = *(const double *)left;
+    double b = *(const double *)right;
+    return a < b ? -1 : a > b;
+}
+
 /* The next word is computed only after the one before has been read: nothing may be held back on the way. */
 static void words_one_by_one(struct service *service, int fd)
 {
+    double times[WORDS];
     fake_hold(service->runtime);
     send_request(fd, CHAT_PATH, STREAM);
     size_t before = fake_words(service->runtime);
-    int64_t start = clock_now_ns();
-    for (unsigned i = 0; i < 20; i++) {
+    for (unsigned i = 0; i < WORDS; i++) {
         char word[16];
         snprintf(word, sizeof(word), "\"w%u \"", i);
+        int64_t start = clock_now_ns();
         fake_allow(service->runtime, 1);
         assert_true(raw_wait_for(fd, word));
+        times[i] = clock_ms_since(start);
         assert_int_equal(fake_words(service->runtime), before + i + 1);
     }
-    double each_ms = clock_ms_since(start) / 20;
-    print_message("# %.2f ms from a word to its reader\n", each_ms);
+    qsort(times, WORDS, sizeof(*times), compare_times);
+    print_message("# %.2f ms from a word to its reader (median)\n", times[WORDS / 2]);
     /* Nagle's algorithm or a corked socket would cost 40 to 200 ms a word. */
-    assert_true(each_ms < 30);
+    assert_true(times[WORDS / 2] < 30);
     assert_true(raw_wait_for(fd, "[DONE]"));
 }
 
