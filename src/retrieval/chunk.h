@@ -26,8 +26,10 @@ enum {
     CHUNK_MAX = 1 << 22,
     CHUNK_BATCH_TEXTS = 2048,       /* at most so many texts in one call of `count` … */
     CHUNK_BATCH_BYTES = 512 * 1024, /* … of at most so many bytes together */
-    CHUNK_HEADING_NONE = UINT32_MAX,
 };
+
+/* Stands for no heading. */
+#define CHUNK_HEADING_NONE UINT32_MAX
 
 /* Tokens of each of n NUL-terminated texts, special tokens not counted, into ret_tokens[0..n). */
 typedef bool (*chunk_count_fn)(void *user, const char *const *texts, size_t n, uint32_t *ret_tokens,

@@ -47,6 +47,13 @@ static int compare_dense(const void *left, const void *right)
     return compare_numbers(a, b);
 }
 
+static void sort(struct fusion_candidate *candidates, size_t count,
+                 int (*compare)(const void *, const void *))
+{
+    if (count > 0) /* qsort() wants an array even then */
+        qsort(candidates, count, sizeof(*candidates), compare);
+}
+
 void fusion_convex(struct fusion_candidate *candidates, size_t count, double alpha)
 {
     bool any_dense = false;
@@ -73,18 +80,18 @@ void fusion_convex(struct fusion_candidate *candidates, size_t count, double alp
         candidate->fused = alpha * fusion_norm(dense, -1, dense_max) +
                            (1 - alpha) * fusion_norm(candidate->sparse, 0, sparse_max);
     }
-    qsort(candidates, count, sizeof(*candidates), compare_fused);
+    sort(candidates, count, compare_fused);
 }
 
 void fusion_rrf(struct fusion_candidate *candidates, size_t count)
 {
-    qsort(candidates, count, sizeof(*candidates), compare_sparse);
+    sort(candidates, count, compare_sparse);
     for (size_t i = 0; i < count; i++)
         candidates[i].fused = candidates[i].sparse > 0 ? 1.0 / (FUSION_RRF_K + (double)i + 1) : 0;
-    qsort(candidates, count, sizeof(*candidates), compare_dense);
+    sort(candidates, count, compare_dense);
     for (size_t i = 0; i < count && candidates[i].has_dense; i++)
         candidates[i].fused += 1.0 / (FUSION_RRF_K + (double)i + 1);
-    qsort(candidates, count, sizeof(*candidates), compare_fused);
+    sort(candidates, count, compare_fused);
 }
 
 /* ---------------------------------------------------------------- the best of many */

@@ -174,7 +174,11 @@ bool store_migrate(struct db *db, const char *path, const struct migration *step
                    struct err *err)
 {
     int64_t version;
-    if (!read_version(db, path, &version, err))
+    if (!db_run(db, "BEGIN", err))
+        return false;
+    bool ok = read_version(db, path, &version, err); /* of one moment: another may be creating it */
+    db_run(db, "ROLLBACK", NULL);
+    if (!ok)
         return false;
     if (version > steps[count - 1].version)
         return err_set(err, ERR_STORE,
@@ -187,7 +191,7 @@ bool store_migrate(struct db *db, const char *path, const struct migration *step
             continue;
         if (!db_run(db, "BEGIN IMMEDIATE", err))
             return false;
-        bool ok = take_step(db, path, &steps[i], err) && db_run(db, "COMMIT", err);
+        ok = take_step(db, path, &steps[i], err) && db_run(db, "COMMIT", err);
         if (!ok) {
             if (!sqlite3_get_autocommit(db->handle))
                 db_run(db, "ROLLBACK", NULL);
