@@ -263,6 +263,121 @@ static void test_editors_at_once_lose_nothing(void **state)
     config_free(config);
 }
 
+/* ---------------------------------------------------------------- any layout */
+
+enum { NAMES = 6, ROUNDS = 15, STEPS = 6 };
+
+/* White space and comments as people write them; each comment is numbered, so that its loss is seen. */
+static void put_gap(struct str *out, struct testing_random *random, int *comments)
+{
+    switch (testing_below(random, 8)) {
+    case 0: str_printf(out, " // c%d ] } , \"\n", (*comments)++); break;
+    case 1: str_printf(out, " /* c%d [ { \" */ ", (*comments)++); break;
+    case 2: str_puts(out, "\n    "); break;
+    case 3: str_puts(out, "\t"); break;
+    case 4: str_puts(out, "\r\n"); break;
+    default: break;
+    }
+}
+
+static void put_pieces(struct str *out, struct testing_random *random, int *comments,
+                       const char *const *pieces)
+{
+    for (size_t i = 0; pieces[i]; i++) {
+        put_gap(out, random, comments);
+        str_puts(out, pieces[i]);
+    }
+    put_gap(out, random, comments);
+}
+
+/* A file with some settings and the models of `present`, laid out anyhow. */
+static void put_random_file(struct str *out, struct testing_random *random, int *comments,
+                            const bool present[NAMES])
+{
+    static const char *const begin[] = {"{", "\"chunk.tokens\"", ":", "123", ",", NULL};
+    static const char *const list[] = {"\"models\"", ":", "[", NULL};
+    put_pieces(out, random, comments, begin);
+    put_pieces(out, random, comments, list);
+    bool first = true;
+    for (int i = 0; i < NAMES; i++) {
+        char name[16];
+        if (!present[i])
+            continue;
+        snprintf(name, sizeof(name), "\"m%d\"", i);
+        const char *const entry[] = {
+            first ? "{" : ",{", "\"name\"", ":",        name, ",",        "\"path\"", ":",
+            "\"a,b]}//\\\"\"",  ",",        "\"role\"", ":",  "\"chat\"", "}",        NULL};
+        put_pieces(out, random, comments, entry);
+        first = false;
+    }
+    if (!first && testing_below(random, 2) == 0)
+        str_puts(out, ",");
+    static const char *const end[] = {"]", ",", "\"log.level\"", ":", "\"warn\"", "}", NULL};
+    put_pieces(out, random, comments, end);
+}
+
+/* The file says what it should, and no comment is lost. */
+static void check_file(const struct fixture *fixture, const bool present[NAMES], int comments)
+{
+    struct config *config;
+    struct err err;
+    char *text;
+    size_t length;
+    if (!config_load(fixture->path, &config, &err))
+        fail_msg("%s", err.message[LANG_EN]);
+    assert_int_equal(config->chunk_tokens, 123);
+    assert_string_equal(config->log_level, "warn");
+    size_t expected = 0;
+    for (int i = 0; i < NAMES; i++)
+        expected += present[i];
+    assert_int_equal(config->model_count, expected);
+    for (size_t i = 0; i < config->model_count; i++)
+        assert_true(present[config->models[i].name[1] - '0']);
+    config_free(config);
+
+    assert_true(fs_read(fixture->path, FILE_MAX, &text, &length, NULL));
+    for (int i = 0; i < comments; i++) {
+        char word[16];
+        snprintf(word, sizeof(word), "c%d ", i);
+        if (!strstr(text, word))
+            fail_msg("comment %d is lost in:\n%s", i, text);
+    }
+    free(text);
+}
+
+/* Models are added and removed at random in files of random layout. Only those that were added here are removed: the
+ * comments inside an entry go with it. */
+static void test_any_layout(void **state)
+{
+    struct fixture *fixture = *state;
+    struct testing_random random;
+    testing_seed(&random);
+    for (int round = 0; round < ROUNDS; round++) {
+        bool present[NAMES] = {false};
+        int comments = 0;
+        struct str text;
+        str_init(&text, FILE_MAX);
+        for (int i = 0; i < NAMES / 2; i++)
+            present[i] = testing_below(&random, 2) == 0;
+        put_random_file(&text, &random, &comments, present);
+        write_text(fixture, str_text(&text));
+        str_free(&text);
+        check_file(fixture, present, comments);
+        for (int step = 0; step < STEPS; step++) {
+            uint64_t i = NAMES / 2 + testing_below(&random, NAMES / 2);
+            char name[16];
+            snprintf(name, sizeof(name), "m%u", (unsigned)i);
+            bool remove = present[i] && testing_below(&random, 2) == 0;
+            if (remove)
+                remove_model(fixture, name);
+            else
+                add(fixture, name);
+            present[i] = !remove;
+            check_file(fixture, present, comments);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +388,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refusals_leave_the_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_link_stays_a_link, setup, teardown),
         cmocka_unit_test_setup_teardown(test_editors_at_once_lose_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_any_layout, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
