@@ -113,18 +113,17 @@ static const char *wait_for_end(const struct serving *serving, struct server *se
         if (timeout == 0)
             return "idle";
         int ready = poll(events, 2, timeout);
-        if (ready > 0 && events[0].revents)
+        struct signalfd_siginfo taken;
+        if (ready > 0 && read(serving->signal_fd, &taken, sizeof(taken)) > 0)
             return "signal";
         if (ready > 0)
             return "asked by a client";
     }
 }
 
-/* From here on a second signal ends the program at once. The one that came is taken away first. */
-static void let_signals_through(const struct serving *serving)
+/* From here on a signal ends the program at once. The one that may have come has been taken. */
+static void let_signals_through(void)
 {
-    struct signalfd_siginfo taken;
-    (void)!read(serving->signal_fd, &taken, sizeof(taken));
     sigset_t set = ending_signals();
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
@@ -171,8 +170,8 @@ static bool serve(struct serving *serving, struct runtime *runtime, struct err *
     serving->ready_fd = -1;
     const char *why = wait_for_end(serving, server);
     log_write(serving->log, LOG_INFO, LOG_EVENT_SERVICE, NULL, NULL, 0, "ending: %s", why);
+    let_signals_through();
     notify_systemd("STOPPING=1");
-    let_signals_through(serving);
     server_stop(server, GRACE_MS);
     return true;
 }

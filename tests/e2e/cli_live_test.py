@@ -172,6 +172,25 @@ def serve_tells_systemd(home):
 
 
 @case
+def a_second_signal_ends_at_once(home):
+    path = os.path.join(home.root, "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, \
+         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        notify.bind(path)
+        notify.settimeout(DEADLINE_S)
+        with serving(home, "--listen", "", NOTIFY_SOCKET=path) as process:
+            assert notify.recv(100) == b"READY=1"
+            client.connect(home.socket)  # a request that is never complete keeps the service from ending
+            client.sendall(b"POST /v1/jarvis/search HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+            process.send_signal(signal.SIGTERM)
+            assert notify.recv(100) == b"STOPPING=1"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=DEADLINE_S) == -signal.SIGTERM
+    for pid in processes_of(home):
+        wait_for_end(pid)  # workers follow their service
+
+
+@case
 def a_port_that_is_taken_is_told_also_from_the_background(home):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -183,7 +202,8 @@ def a_port_that_is_taken_is_told_also_from_the_background(home):
         assert port in front.err and front.err == back.err, (front, back)
         spanish = home.run("serve", "--background", "--listen", address, code=2, LANG="es_ES.UTF-8")
         assert spanish.err != back.err and port in spanish.err, spanish
-    assert processes_of(home) == []
+    for pid in processes_of(home):  # told first, ended then
+        wait_for_end(pid)
 
 
 @case
