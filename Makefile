@@ -15,7 +15,7 @@ TSAN_TIMES = 8
 build:
 	@tools/prepare build
 	@tools/configure build native.ini -Dwerror=$$(cat .deps/werror)
-	@$(NINJA) -C build
+	@$(NINJA) -C build jarvis
 
 help:
 	@echo 'make build     build/jarvis'
@@ -68,6 +68,7 @@ fuzz:
 	@tools/fuzz build-fuzz
 
 bench: build
+	@$(NINJA) -C build
 	@meson test -C build --no-rebuild --benchmark --verbose
 
 install:
