@@ -14,7 +14,7 @@ TSAN_TIMES = 8
 
 build:
 	@tools/prepare build
-	@tools/configure build native.ini -Dwerror=$$(cat .deps/werror)
+	@tools/configure build native.ini
 	@$(NINJA) -C build jarvis
 
 help:
@@ -34,13 +34,13 @@ demo:
 
 test:
 	@tools/prepare test
-	@tools/configure build native.ini -Dwerror=$$(cat .deps/werror)
+	@tools/configure build native.ini
 	@$(NINJA) -C build
 	@$(RUN_TESTS) build
 
 lint:
 	@tools/prepare lint
-	@tools/configure build native.ini -Dwerror=$$(cat .deps/werror)
+	@tools/configure build native.ini
 	@tools/lint
 
 asan:
