@@ -427,6 +427,11 @@ static bool weigh(struct http_request *request, size_t length, struct err *err)
 
 static void take_body(struct http_request *request, const char *bytes, size_t length)
 {
+    request->received += length;
+    if (request->received > request->http->max_body) {
+        too_large(request, &request->problem);
+        return;
+    }
     if (!weigh(request, length, &request->problem))
         return;
     if (request->upload) {
@@ -434,9 +439,7 @@ static void take_body(struct http_request *request, const char *bytes, size_t le
         return;
     }
     str_append(&request->body, bytes, length);
-    if (request->body.overflowed)
-        too_large(request, &request->problem);
-    else if (!str_ok(&request->body))
+    if (!str_ok(&request->body))
         err_no_memory(&request->problem);
 }
 

@@ -134,6 +134,7 @@ struct http_request {
 
     /* http.c's own */
     struct err problem; /* found before the body was complete; code ERR_NONE: none */
+    size_t received;    /* bytes of the body, kept or not */
     size_t drained;     /* bytes of the body read in vain */
     size_t weighed;     /* its part of http->body_bytes */
     struct str chunk;   /* of the stream, being sent */

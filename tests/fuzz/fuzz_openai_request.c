@@ -59,7 +59,7 @@ static void check_chat(const struct openai_chat *chat)
 static bool try_chat(const char *body, size_t length, bool is_chat, struct arena *arena,
                      struct err *err)
 {
-    struct openai_chat chat;
+    struct openai_chat chat = {0};
     if (!(is_chat ? openai_parse_chat : openai_parse_completion)(body, length, arena, &chat, err))
         return false;
     check_chat(&chat);

@@ -31,6 +31,7 @@ void service_start(struct service *service)
     const struct server_options options = {.runtime = service->runtime,
                                            .socket_path = service->socket,
                                            .listen = "127.0.0.1:0",
+                                           .log = service->log,
                                            .on_shutdown = on_shutdown,
                                            .user = service};
     if (!server_start(&options, &service->server, &err))
@@ -41,6 +42,7 @@ void service_close(struct service *service)
 {
     server_stop(service->server, 5000);
     fake_close(service->runtime);
+    log_close(service->log);
     cancel_destroy(&service->asked_to_stop);
     free(service->socket);
     testing_remove(service->directory);

@@ -18,6 +18,8 @@ struct service {
     struct server *server;
     char *directory;
     char *socket;
+    struct log
+        *log; /* NULL unless the test opens one before service_start(); closed by service_close() */
     struct cancel asked_to_stop; /* set by POST /v1/jarvis/shutdown */
 };
 

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "base/fs.h"
 #include "helper/testing.h"
 
 #define STREAM \
@@ -515,6 +516,51 @@ static void test_bad_key_file(void **state)
     free(file);
 }
 
+/* ---------------------------------------------------------------- the log */
+
+/* Answers one question with the log open, and returns what was written. */
+static char *log_of_a_question(struct service *service, bool with_text)
+{
+    struct err err;
+    char *path = testing_path(service->directory, "log");
+    char *text = NULL;
+    size_t length = 0;
+    fake_config(service->runtime)->log_query_text = with_text;
+    assert_true(log_open(path, LOG_INFO, &service->log, &err));
+    service_start(service);
+    yyjson_doc_free(service_json(service, "POST", CHAT_PATH, WHOLE, 200));
+    service_expect_error(
+        service_json(service, "POST", CHAT_PATH, "{\"messages\":\"secret words\"}", 400),
+        "invalid_request");
+    server_stop(service->server, 1000);
+    service->server = NULL;
+    assert_true(fs_read(path, 1 << 20, &text, &length, &err));
+    free(path);
+    return text;
+}
+
+static void test_log_without_text(void **state)
+{
+    char *text = log_of_a_question(*state, false);
+    /* BLAKE3 of "hello". */
+    assert_non_null(strstr(text, "\"query_hash\":\"ea8f163db3868292\""));
+    assert_non_null(strstr(text, "\"event_type\":\"query\""));
+    assert_non_null(strstr(text, "\"model\":\"tiny-chat\""));
+    assert_non_null(strstr(text, "\"tokens\":5"));
+    assert_non_null(strstr(text, "\"success\":true"));
+    assert_non_null(strstr(text, "\"latency_ms\":"));
+    assert_null(strstr(text, "hello"));
+    assert_null(strstr(text, "secret words"));
+    free(text);
+}
+
+static void test_log_with_text(void **state)
+{
+    char *text = log_of_a_question(*state, true);
+    assert_non_null(strstr(text, "\"query\":\"hello\""));
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -536,6 +582,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_host_and_origin, setup, teardown),
         cmocka_unit_test_setup_teardown(test_api_key, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_key_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_without_text, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_with_text, setup, teardown),
     };
     return cmocka_run_group_tests_name("server_life", tests, NULL, NULL);
 }
