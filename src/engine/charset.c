@@ -149,6 +149,7 @@ static void decode_windows_1252(struct sink *sink, const uint8_t *bytes, size_t 
 struct charset_converter {
     iconv_t handle;
     bool same[128]; /* the byte stands for itself wherever a character begins */
+    bool holds;     /* keeps a character back until it sees whether an accent follows */
     char name[CHARSET_NAME_MAX];
 };
 
@@ -190,9 +191,12 @@ static void find_same(struct charset_converter *converter)
         char out[ICONV_CHARACTER_MAX];
         size_t length = 0;
         iconv(converter->handle, NULL, NULL, NULL, NULL);
-        converter->same[byte] =
-            convert_one(converter, &in, 1, out, &length) == 1 && length == 1 && out[0] == byte;
+        size_t taken = convert_one(converter, &in, 1, out, &length);
+        converter->same[byte] = taken == 1 && length == 1 && out[0] == byte;
+        converter->holds |= taken == 1 && length == 0;
     }
+    if (converter->holds)
+        memset(converter->same, 0, sizeof(converter->same));
 }
 
 /* Names go to iconv_open(), which gives '/' a meaning. */
@@ -239,43 +243,67 @@ bool charset_is(const struct charset_converter *converter, const char *name)
     return converter && strcasecmp(converter->name, name) == 0;
 }
 
-/* Takes over what iconv made of the bytes from..to; its text is not trusted to be UTF-8. */
-static void put_iconv(struct sink *sink, const char *text, size_t length, size_t from, size_t to)
+/* Where iconv is in the file. What it gives may come from bytes that it took before: of a shift sequence, or of a
+ * character that it held back. */
+struct progress {
+    size_t at;
+    size_t begin;  /* of the bytes that it has taken since it last gave something */
+    size_t before; /* of the character that it took before */
+};
+
+/* Takes over what iconv made of bytes up to `to`; its text is not trusted to be UTF-8. */
+static void put_iconv(struct sink *sink, const struct charset_converter *converter,
+                      const struct progress *progress, const char *text, size_t length, size_t to)
 {
+    size_t from = converter->holds ? progress->before : progress->begin;
     if (memchr(text, 0, length) || !utf8_valid(text, length))
-        put_damage(sink, from, to);
-    else if (length > 0)
+        put_damage(sink, progress->at, to);
+    else
         put_converted(sink, text, length, from);
+}
+
+/* Converts the character at progress->at, or passes a byte that is none. */
+static void step_iconv(struct sink *sink, const struct charset_converter *converter,
+                       const uint8_t *bytes, size_t length, struct progress *progress)
+{
+    char text[ICONV_CHARACTER_MAX];
+    size_t text_length = 0;
+    size_t at = progress->at;
+    size_t size = convert_one(converter, bytes + at, length - at, text, &text_length);
+    if (size == 0)
+        put_damage(sink, at, at + 1);
+    else if (text_length > 0)
+        put_iconv(sink, converter, progress, text, text_length, at + size);
+    progress->at += size > 0 ? size : 1;
+    if (size == 0 || text_length > 0)
+        progress->begin = progress->at;
+    progress->before = at;
 }
 
 static void decode_iconv(struct sink *sink, const struct charset_converter *converter,
                          const uint8_t *bytes, size_t length)
 {
-    char text[ICONV_CHARACTER_MAX];
-    size_t text_length = 0;
+    struct progress progress = {0};
     size_t same = 0;
-    size_t at = 0;
     iconv(converter->handle, NULL, NULL, NULL, NULL);
-    while (at < length) {
-        if (bytes[at] < 128 && converter->same[bytes[at]]) {
-            at++;
+    while (progress.at < length) {
+        uint8_t byte = bytes[progress.at];
+        if (byte < 128 && converter->same[byte]) {
+            progress.begin = ++progress.at;
             continue;
         }
-        put_same(sink, bytes, same, at);
-        size_t size = convert_one(converter, bytes + at, length - at, text, &text_length);
-        if (size > 0)
-            put_iconv(sink, text, text_length, at, at + size);
-        else
-            put_damage(sink, at, at + 1);
-        at += size > 0 ? size : 1;
-        same = at;
+        put_same(sink, bytes, same, progress.at);
+        step_iconv(sink, converter, bytes, length, &progress);
+        same = progress.at;
     }
     put_same(sink, bytes, same, length);
-    /* Some encodings keep a character back to see whether an accent follows. */
+    char text[ICONV_CHARACTER_MAX];
     char *to = text;
     size_t room = sizeof(text);
-    if (length > 0 && iconv(converter->handle, NULL, NULL, &to, &room) != (size_t)-1)
-        put_iconv(sink, text, sizeof(text) - room, length - 1, length);
+    if (iconv(converter->handle, NULL, NULL, &to, &room) != (size_t)-1 && room < sizeof(text)) {
+        progress.begin = progress.before;
+        put_iconv(sink, converter, &progress, text, sizeof(text) - room, length);
+    }
 }
 
 /* ---------------------------------------------------------------- the whole */

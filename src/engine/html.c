@@ -4,9 +4,10 @@
  * of open elements is kept: a few counters tell all that a text needs, and a page nested 100,000 levels deep takes no
  * more time or memory than a flat one of its length.
  *
- * Two habits of the tokenizer would make hostile pages slow or large; both are avoided: it compares each attribute
- * with all before it in its tag (switched off), and it keeps what it has read of attributes and errors until the end
- * (thrown away after each token). Its tables of names have a fixed size, which is chosen by the page's. */
+ * Some habits of the tokenizer would make hostile pages slow or large, and are avoided: it compares each attribute
+ * with all before it in its tag (switched off); it keeps what it has read of attributes until the end (thrown away
+ * after each token) and a list of parse errors (taken away); its buffer grows by a constant step (given the page's size
+ * at once, which costs address space only); its tables of names have a fixed size (chosen by the page's). */
 #include "engine/html.h"
 
 #include <string.h>
@@ -477,7 +478,6 @@ static lxb_html_token_t *on_token(lxb_html_tokenizer_t *tokenizer, lxb_html_toke
         lxb_html_tokenizer_set_state_by_tag(tokenizer, false, token->tag_id, LXB_NS_HTML);
     lexbor_dobject_clean(tokenizer->dobj_token_attr);
     lexbor_mraw_clean(tokenizer->attrs_mraw);
-    lexbor_array_obj_clean(tokenizer->parse_errors);
     return walk->broken || !str_ok(&walk->out->text) || walk->out->map.failed ? NULL : token;
 }
 
@@ -489,26 +489,34 @@ static size_t name_table_size(size_t length)
     return size;
 }
 
+static bool prepare(lxb_html_tokenizer_t *tokenizer, struct walk *walk)
+{
+    size_t names = name_table_size(walk->length);
+    if (lxb_html_tokenizer_init(tokenizer) != LXB_STATUS_OK ||
+        lxb_html_tokenizer_tags_make(tokenizer, names) != LXB_STATUS_OK ||
+        lxb_html_tokenizer_attrs_make(tokenizer, names) != LXB_STATUS_OK ||
+        lxb_html_tokenizer_begin(tokenizer) != LXB_STATUS_OK)
+        return false;
+    tokenizer->parse_errors = lexbor_array_obj_destroy(tokenizer->parse_errors, true);
+    lxb_html_tokenizer_keep_duplicate_set(tokenizer, true);
+    lxb_html_tokenizer_callback_token_done_set(tokenizer, on_token, walk);
+    return lxb_html_tokenizer_temp_realloc(tokenizer, walk->length) == LXB_STATUS_OK;
+}
+
 /* Runs the tokenizer over the page; false when memory ran out or on_token() ended it. */
 static bool tokenize(struct walk *walk)
 {
     lxb_html_tokenizer_t *tokenizer = lxb_html_tokenizer_create();
     if (!tokenizer)
         return false;
-    size_t names = name_table_size(walk->length);
-    bool ready = lxb_html_tokenizer_init(tokenizer) == LXB_STATUS_OK;
-    ready = ready && lxb_html_tokenizer_tags_make(tokenizer, names) == LXB_STATUS_OK;
-    ready = ready && lxb_html_tokenizer_attrs_make(tokenizer, names) == LXB_STATUS_OK;
-    lxb_html_tokenizer_callback_token_done_set(tokenizer, on_token, walk);
-    lxb_html_tokenizer_keep_duplicate_set(tokenizer, true);
-    ready = ready && lxb_html_tokenizer_begin(tokenizer) == LXB_STATUS_OK;
-    ready = ready && lxb_html_tokenizer_chunk(tokenizer, (const lxb_char_t *)walk->html,
-                                              walk->length) == LXB_STATUS_OK;
-    ready = ready && lxb_html_tokenizer_end(tokenizer) == LXB_STATUS_OK;
+    bool done = prepare(tokenizer, walk) &&
+                lxb_html_tokenizer_chunk(tokenizer, (const lxb_char_t *)walk->html, walk->length) ==
+                    LXB_STATUS_OK &&
+                lxb_html_tokenizer_end(tokenizer) == LXB_STATUS_OK;
     lxb_html_tokenizer_tags_destroy(tokenizer);
     lxb_html_tokenizer_attrs_destroy(tokenizer);
     lxb_html_tokenizer_destroy(tokenizer);
-    return ready;
+    return done;
 }
 
 /* Without a <title> the first <h1> is the title. */

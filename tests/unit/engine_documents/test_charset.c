@@ -285,6 +285,25 @@ static void test_places_through_iconv(void **state)
     arena_free(&arena);
 }
 
+/* TCVN 5712 keeps each letter back, because an accent may follow. */
+static void test_letters_held_back_keep_their_order(void **state)
+{
+    (void)state;
+    struct arena arena;
+    arena_init(&arena, ARENA_MAX);
+    struct charset_converter *converter;
+    assert_true(charset_open("tcvn", &converter, NULL));
+    static const char bytes[] = "# -*- coding: tcvn -*-\nvi\xd6t, or not\n";
+    struct msg_parsed parsed = documents_parse(&arena, "a.py", bytes, sizeof(bytes) - 1, converter);
+    assert_string_equal(parsed.text, "# -*- coding: tcvn -*-\nvi\xe1\xbb\x87t, or not\n");
+    size_t text_at = (size_t)(strstr(parsed.text, "not") - parsed.text);
+    size_t file_at = (size_t)(strstr(bytes, "not") - bytes);
+    assert_true(documents_place(&parsed, text_at) <= file_at);
+    assert_true(documents_place(&parsed, text_at) + 1 >= file_at);
+    charset_close(converter);
+    arena_free(&arena);
+}
+
 static void expect_name(enum document_format format, const char *text, const char *expected)
 {
     char name[CHARSET_NAME_MAX];
@@ -407,6 +426,7 @@ int main(void)
         cmocka_unit_test(test_koi8_r),
         cmocka_unit_test(test_escaped_japanese),
         cmocka_unit_test(test_places_through_iconv),
+        cmocka_unit_test(test_letters_held_back_keep_their_order),
         cmocka_unit_test(test_declarations),
         cmocka_unit_test(test_what_a_declaration_cannot_mean),
         cmocka_unit_test(test_unknown_names),
