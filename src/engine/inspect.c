@@ -27,7 +27,7 @@ static uint64_t number_of(const struct gguf_context *gguf, const char *key, uint
     int64_t value = -1;
     switch (id < 0 ? GGUF_TYPE_COUNT : gguf_get_kv_type(gguf, id)) {
     case GGUF_TYPE_UINT8: value = gguf_get_val_u8(gguf, id); break;
-    case GGUF_TYPE_INT8: value = gguf_get_val_i8(gguf, id); break;
+    case GGUF_TYPE_INT8: value = (int64_t)gguf_get_val_i8(gguf, id); break;
     case GGUF_TYPE_UINT16: value = gguf_get_val_u16(gguf, id); break;
     case GGUF_TYPE_INT16: value = gguf_get_val_i16(gguf, id); break;
     case GGUF_TYPE_UINT32: value = gguf_get_val_u32(gguf, id); break;

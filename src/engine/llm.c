@@ -244,10 +244,10 @@ static void fill_batch(struct llm *llm)
         uint32_t missing = slot_missing(slot);
         uint32_t take = missing;
         if (missing > 1) {
-            uint32_t share = budget / prompts--;
-            share = share > 0 ? share : 1;
-            take = missing < share ? missing : share;
+            uint32_t share = budget / (prompts > 1 ? prompts : 1);
+            take = share < 1 ? 1 : missing < share ? missing : share;
             budget -= take < budget ? take : budget;
+            prompts--;
         }
         slot_take(slot, take, &llm->batch);
     }
