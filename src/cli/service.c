@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 
-enum { READY_FD = 3, REPORT_MAX = 4096, MS_PER_S = 1000 };
+enum { READY_FD = 3, REPORT_MAX = 4096, MS_PER_S = 1000, LOCK_SPARE_S = 5 };
 
 struct service_options service_own(void)
 {
@@ -48,40 +48,48 @@ bool service_running(const struct fs_paths *paths, pid_t *ret_pid)
 
 /* --- one at a time --- */
 
-/* Takes the lock that only one starting command holds. Its holder waits SERVICE_START_S at most,
- * and the kernel frees the lock when it dies; the alarm is for one who hangs all the same. */
 static void on_alarm(int number)
 {
     (void)number; /* its only use is to interrupt flock() */
 }
 
-static bool lock_start(const struct fs_paths *paths, int *ret_fd, struct err *err)
+/* flock(2) with a deadline. False leaves the reason in errno, EINTR being the deadline. */
+static bool lock_within(int fd, unsigned seconds)
 {
-    char *path = fs_join(paths->run, "start.lock");
-    int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
-    if (fd < 0) {
-        free(path);
-        return err_set_errno(err, ERR_IO, path ? errno : ENOMEM, "cannot open the lock in \"%s\"",
-                             paths->run);
-    }
-    free(path);
     struct sigaction before;
     struct sigaction action = {.sa_handler = on_alarm}; /* no SA_RESTART */
     sigaction(SIGALRM, &action, &before);
-    alarm(SERVICE_START_S + 5);
+    alarm(seconds);
     bool locked = flock(fd, LOCK_EX) == 0;
     int errnum = errno;
     alarm(0);
     sigaction(SIGALRM, &before, NULL);
-    if (!locked) {
-        close(fd);
-        if (errnum == EINTR)
-            return err_set(err, ERR_TIMEOUT,
-                           "another command has been starting the service for too long; try again");
-        return err_set_errno(err, ERR_IO, errnum, "cannot take the lock in \"%s\"", paths->run);
+    errno = errnum;
+    return locked;
+}
+
+/* Takes the lock that only one starting command holds. Its holder waits SERVICE_START_S at most,
+ * and the kernel frees the lock when it dies; the deadline is for one who hangs all the same. */
+static bool lock_start(const struct fs_paths *paths, int *ret_fd, struct err *err)
+{
+    char *path = fs_join(paths->run, "start.lock");
+    if (!path)
+        return err_no_memory(err);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int errnum = errno;
+    free(path);
+    if (fd < 0)
+        return err_set_errno(err, ERR_IO, errnum, "cannot open the lock in \"%s\"", paths->run);
+    if (lock_within(fd, SERVICE_START_S + LOCK_SPARE_S)) {
+        *ret_fd = fd;
+        return true;
     }
-    *ret_fd = fd;
-    return true;
+    errnum = errno;
+    close(fd);
+    if (errnum == EINTR)
+        return err_set(err, ERR_TIMEOUT,
+                       "another command has been starting the service for too long; try again");
+    return err_set_errno(err, ERR_IO, errnum, "cannot take the lock in \"%s\"", paths->run);
 }
 
 /* --- starting --- */
@@ -270,7 +278,7 @@ bool service_ensure(const struct fs_paths *paths, const struct service_options *
         *ret_started = false;
         return true;
     }
-    int lock;
+    int lock = -1;
     if (!lock_start(paths, &lock, err))
         return false;
     bool already = service_running(paths, NULL);
