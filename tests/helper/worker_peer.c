@@ -20,6 +20,8 @@ void worker_peer_start(struct worker_peer *peer, const char *program)
 {
     *peer = (struct worker_peer){.next_id = 1};
     arena_init(&peer->arena, 64 << 20);
+    /* As the service starts its workers. allow(setenv): tests start workers from their only thread */
+    setenv("OMP_WAIT_POLICY", "passive", 1);
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     posix_spawn_file_actions_t actions;

@@ -30,7 +30,7 @@ struct worker_peer {
     struct arena arena; /* of what is decoded */
 };
 
-/* Starts `program worker` and takes its HELLO. */
+/* Starts `program worker` with OMP_WAIT_POLICY=passive, as the service does, and takes its HELLO. */
 void worker_peer_start(struct worker_peer *peer, const char *program);
 
 /* Closes the socket if it is open, kills the process if it lives, and reaps it. Returns its wait status. */

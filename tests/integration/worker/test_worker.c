@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -347,6 +348,77 @@ static void pings_and_stats_are_answered_while_computing(void **state)
     assert_int_equal(stats.busy, 1);
 }
 
+/* ---------------------------------------------------------------- parsing */
+
+static void load_parser(struct worker_peer *peer, const char *charset)
+{
+    struct str payload;
+    payload_init(&payload);
+    msg_put_load(&payload, &(struct msg_load){
+                               .role = ROLE_PARSER, .path = "", .threads = 1, .charset = charset});
+    struct frame frame;
+    struct msg_loaded loaded;
+    worker_peer_expect(peer, FRAME_LOADED, worker_peer_send(peer, FRAME_LOAD, &payload), &frame);
+    assert_true(msg_get_loaded(frame.payload, frame.length, &peer->arena, &loaded, NULL));
+    frame_free(&frame);
+    assert_true(loaded.sandboxed);
+}
+
+static uint64_t send_parse(struct worker_peer *peer, const char *name, const char *text)
+{
+    struct str payload;
+    payload_init(&payload);
+    msg_put_parse(
+        &payload,
+        &(struct msg_parse){.name = name, .bytes = (const uint8_t *)text, .length = strlen(text)});
+    return worker_peer_send(peer, FRAME_PARSE, &payload);
+}
+
+static struct msg_parsed parse(struct worker_peer *peer, const char *name, const char *text)
+{
+    struct frame frame;
+    struct msg_parsed parsed;
+    worker_peer_expect(peer, FRAME_PARSED, send_parse(peer, name, text), &frame);
+    assert_true(msg_get_parsed(frame.payload, frame.length, &peer->arena, &parsed, NULL));
+    frame_free(&frame);
+    return parsed;
+}
+
+static void documents_are_parsed_in_the_sandbox(void **state)
+{
+    struct fixture *fixture = *state;
+    struct worker_peer *peer = &fixture->peer;
+    load_parser(peer, "");
+    struct msg_parsed parsed = parse(peer, "a.html", "<title>T</title><p>one &amp; two</p>");
+    assert_int_equal(parsed.format, DOCUMENT_HTML);
+    assert_non_null(strstr(parsed.text, "one & two"));
+    assert_string_equal(parsed.title, "T");
+    parsed = parse(peer, "a.md", "# Caf\xc3\xa9\n\ntext\n");
+    assert_int_equal(parsed.format, DOCUMENT_MARKDOWN);
+    assert_string_equal(parsed.charset, "UTF-8");
+    assert_int_equal(expect_error(peer, send_parse(peer, "a.png", "\x89PNG\r\n\x1a\n")).code,
+                     ERR_DOCUMENT);
+    assert_int_equal(expect_error(peer, send_generate(peer, "x", 1)).code, ERR_UNSUPPORTED);
+    assert_int_not_equal(probe(peer).open_errno, 0);
+}
+
+static void a_charset_is_opened_before_the_sandbox_closes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct worker_peer *peer = &fixture->peer;
+    const char *russian = "<meta charset=koi8-r><p>\xd0\xd2\xc9\xd7\xc5\xd4</p>";
+    load_parser(peer, "");
+    struct msg_parsed parsed = parse(peer, "a.html", russian);
+    assert_string_equal(parsed.text, "");
+    assert_true(strcasecmp(parsed.need_charset, "koi8-r") == 0);
+    struct worker_peer other;
+    worker_peer_start(&other, fixture->program);
+    load_parser(&other, parsed.need_charset);
+    parsed = parse(&other, "a.html", russian);
+    assert_non_null(strstr(parsed.text, "\xd0\xbf\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82"));
+    worker_peer_stop(&other);
+}
+
 /* ---------------------------------------------------------------- cancelling */
 
 static void a_cancel_ends_a_generation_in_mid_answer(void **state)
@@ -514,6 +586,8 @@ int main(int argc, char **argv)
         WORKER_TEST(a_question_does_not_wait_for_a_thousand_passages),
         WORKER_TEST(text_comes_token_by_token),
         WORKER_TEST(pings_and_stats_are_answered_while_computing),
+        WORKER_TEST(documents_are_parsed_in_the_sandbox),
+        WORKER_TEST(a_charset_is_opened_before_the_sandbox_closes),
         WORKER_TEST(a_cancel_ends_a_generation_in_mid_answer),
         WORKER_TEST(a_request_is_cancelled_before_its_turn),
         WORKER_TEST(a_cancel_ends_an_embedding_between_its_batches),
