@@ -41,6 +41,7 @@ static void write_service(struct writer *writer, const struct http_request *requ
     mutex_lock(&http->lock);
     size_t running = http->running;
     uint64_t served = http->served;
+    size_t body_bytes = http->body_bytes;
     mutex_unlock(&http->lock);
     writer_text(writer, "version", JARVIS_VERSION);
     writer_int(writer, "pid", getpid());
@@ -49,6 +50,7 @@ static void write_service(struct writer *writer, const struct http_request *requ
     writer_object(writer, "requests");
     writer_uint(writer, "in_flight", running);
     writer_uint(writer, "served", served);
+    writer_uint(writer, "body_bytes", body_bytes);
     writer_end(writer);
 }
 

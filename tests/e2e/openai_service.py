@@ -125,9 +125,13 @@ class Service:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.log.seek(0)
+        complaints = self.log.read()
         self.process.stdout.close()
         self.log.close()
         shutil.rmtree(self.root, ignore_errors=True)
+        # A sanitizer's report ends the service with another status.
+        assert self.process.returncode == 0, f"the service left with {self.process.returncode}:\n{complaints}"
 
     def write(self, name, content):
         """Writes a file and returns its path."""
