@@ -232,6 +232,14 @@ static void put_title(struct walk *walk, size_t at, size_t to)
 
 /* ---------------------------------------------------------------- tags */
 
+/* A heading that has words ends at the latest where a paragraph begins. */
+static void open_block(struct walk *walk, size_t at)
+{
+    if (!*walk->owed.prefix)
+        walk->heading = false;
+    owe_lines(walk, 2, at);
+}
+
 static void open_list(struct walk *walk, size_t at)
 {
     owe_lines(walk, walk->lists > 0 ? 1 : 2, at);
@@ -348,14 +356,15 @@ static void put_image(struct walk *walk, const lxb_html_token_t *token, size_t a
 {
     const lxb_html_token_attr_t *attribute = token->attr_first;
     for (int i = 0; attribute && i < ATTRIBUTES_MAX; i++, attribute = attribute->next) {
-        const char *name = (const char *)attribute->name_begin;
-        const char *value = (const char *)attribute->value_begin;
-        if (!value || attribute->name_end - attribute->name_begin != 3 ||
-            strncasecmp(name, "alt", 3) != 0)
+        if (!attribute->value_begin || attribute->name_end - attribute->name_begin != 3 ||
+            strncasecmp((const char *)attribute->name_begin, "alt", 3) != 0)
             continue;
+        size_t begin = (size_t)((const char *)attribute->value_begin - walk->html);
         size_t end = (size_t)((const char *)attribute->value_end - walk->html);
+        if (begin > end || end > walk->length)
+            return;
         owe_space(walk, at);
-        put_text(walk, (size_t)(value - walk->html), end);
+        put_text(walk, begin, end);
         owe_space(walk, end);
         return;
     }
@@ -367,11 +376,7 @@ static void open_tag(struct walk *walk, const lxb_html_token_t *token, size_t at
     walk->literal = token->tag_id == LXB_TAG_XMP || token->tag_id == LXB_TAG_PLAINTEXT;
     switch (role) {
     case HTML_INLINE: break;
-    case HTML_BLOCK:
-        walk->heading &=
-            *walk->owed.prefix != '\0'; /* a heading that has words ends here at the latest */
-        owe_lines(walk, 2, at);
-        break;
+    case HTML_BLOCK: open_block(walk, at); break;
     case HTML_LINE: owe_lines(walk, 1, at); break;
     case HTML_HEADING: open_heading(walk, html_tag_level(token->tag_id), at); break;
     case HTML_LIST: open_list(walk, at); break;

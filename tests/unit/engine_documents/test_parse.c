@@ -143,9 +143,11 @@ static void test_what_is_refused(void **state)
     assert_non_null(large);
     memset(large, 'a', (size_t)FRAME_MAX + 1);
     expect_refused(large, (size_t)FRAME_MAX + 1, ERR_TOO_LARGE);
-    /* fits as a file, but not as an answer with its map */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* half a minute there */
+    /* fits as a file, but not as an answer: "é" has two bytes in UTF-8 */
     memset(large, 0xe9, FRAME_MAX / 2 + FRAME_MAX / 4);
     expect_refused(large, FRAME_MAX / 2 + FRAME_MAX / 4, ERR_TOO_LARGE);
+#endif
     free(large);
 }
 
