@@ -1,14 +1,10 @@
 #include "server/http.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-#include "base/hash.h"
-#include "server/openai_write.h"
 
 /* One open connection. */
 struct connection {
@@ -52,12 +48,6 @@ static struct connection *connection_of(struct MHD_Connection *connection)
 static deadline idle_deadline(const struct http *http)
 {
     return deadline_in_ms((int64_t)http->idle_timeout_s * 1000);
-}
-
-/* While a handler computes, libmicrohttpd must not count the time as silence; 0 is no limit. */
-static void set_silence_limit(struct MHD_Connection *connection, unsigned seconds)
-{
-    MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
 }
 
 void http_on_connection(void *cls, struct MHD_Connection *connection, void **context,
@@ -205,8 +195,7 @@ static bool check_route(struct http_request *request, struct err *err)
     return true;
 }
 
-/* Runs before the route is looked for, so that a stranger learns nothing about what there is; the routes that need
- * no key are found first. */
+/* Its fault is told before that of a missing route: a stranger learns nothing about what there is. */
 static bool check_guard(struct http_request *request, struct err *err)
 {
     const struct guard *guard = &request->http->guard;
@@ -273,130 +262,13 @@ static bool check_beginning(struct http_request *request, struct err *err)
     return check_local(request, err) && check_body(request, err);
 }
 
-/* ---------------------------------------------------------------- answers */
-
-/* "00-<trace id>-<a new span id>-01" (W3C Trace Context). */
-static const char *traceparent(struct http_request *request)
-{
-    uint64_t span = 0;
-    hash_random(&span, sizeof(span));
-    return arena_printf(&request->arena, "00-%s-%016" PRIx64 "-01", request->trace.id, span | 1);
-}
-
-static void add_headers(struct http_request *request, struct MHD_Response *response)
-{
-    struct str timing;
-    str_init(&timing, 4096);
-    trace_server_timing(&request->trace, &timing);
-    if (str_ok(&timing) && timing.length > 0)
-        MHD_add_response_header(response, "Server-Timing", timing.data);
-    str_free(&timing);
-    MHD_add_response_header(response, "Content-Type", request->answer.content_type);
-    MHD_add_response_header(response, "X-Request-Id", request->trace.id);
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    const char *parent = traceparent(request);
-    if (parent)
-        MHD_add_response_header(response, "traceparent", parent);
-    for (size_t i = 0; i < request->answer.header_count; i++)
-        MHD_add_response_header(response, request->answer.headers[i].name,
-                                request->answer.headers[i].value);
-    if (request->answer.close)
-        MHD_add_response_header(response, "Connection", "close");
-}
-
-/* libmicrohttpd asks for the next bytes of a stream. Waiting here is fine: the thread is this connection's alone. */
-static ssize_t read_stream(void *cls, uint64_t position, char *out, size_t max)
-{
-    (void)position;
-    struct http_request *request = cls;
-    struct http_stream *stream = &request->answer.stream;
-    set_silence_limit(request->connection, 0);
-    if (request->chunk_sent == request->chunk.length) {
-        str_truncate(&request->chunk, 0);
-        request->chunk_sent = 0;
-        while (!request->stream_ended && str_ok(&request->chunk) && request->chunk.length == 0)
-            request->stream_ended = !stream->next(stream->state, &request->chunk);
-    }
-    set_silence_limit(request->connection, request->http->idle_timeout_s);
-    if (!str_ok(&request->chunk))
-        return MHD_CONTENT_READER_END_WITH_ERROR;
-    size_t left = request->chunk.length - request->chunk_sent;
-    if (left == 0)
-        return MHD_CONTENT_READER_END_OF_STREAM;
-    size_t taken = left < max ? left : max;
-    memcpy(out, request->chunk.data + request->chunk_sent, taken);
-    request->chunk_sent += taken;
-    return (ssize_t)taken;
-}
-
-static struct MHD_Response *make_response(struct http_request *request)
-{
-    struct http_answer *answer = &request->answer;
-    if (answer->stream.next)
-        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, HTTP_POOL / 4, read_stream,
-                                                 request, NULL);
-    size_t length = answer->body.length;
-    char *body = str_take(&answer->body);
-    if (!body)
-        return MHD_create_response_from_buffer_static(0, "");
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer_with_free_callback(length, body, free);
-    if (!response)
-        free(body);
-    return response;
-}
-
-static enum MHD_Result send_answer(struct http_request *request)
-{
-    struct MHD_Response *response = make_response(request);
-    if (!response)
-        return MHD_NO;
-    add_headers(request, response);
-    enum MHD_Result result =
-        MHD_queue_response(request->connection, request->answer.status, response);
-    MHD_destroy_response(response);
-    return result;
-}
-
-static void log_problem(const struct http_request *request, const struct err *problem)
-{
-    if (problem->code == ERR_UNAUTHORIZED || problem->code == ERR_FORBIDDEN)
-        log_write(request->http->log, LOG_WARN, LOG_EVENT_SECURITY, request->trace.id, NULL, 0,
-                  "%s", err_message(problem, LANG_EN));
-    else
-        log_error(request->http->log, request->trace.id, request->path, problem);
-}
-
-static void write_error(struct http_request *request, struct err *problem)
-{
-    struct http *http = request->http;
-    struct http_answer *answer = &request->answer;
-    mutex_lock(&http->lock);
-    bool stopping = http->stopping;
-    mutex_unlock(&http->lock);
-    if (problem->code == ERR_CANCELLED && stopping) {
-        err_set(problem, ERR_UNAVAILABLE, "the service is stopping; try again in a moment");
-        problem->retry_after_ms = 1000;
-    }
-    log_problem(request, problem);
-    answer->status = (unsigned)err_info(problem->code)->http_status;
-    answer->content_type = "application/json";
-    str_free(&answer->body);
-    str_init(&answer->body, HTTP_ANSWER_MAX);
-    openai_write_error(&answer->body, problem, request->request.lang);
-    if (problem->retry_after_ms > 0)
-        http_add_header(
-            request, "Retry-After",
-            arena_printf(&request->arena, "%u", (problem->retry_after_ms + 999) / 1000));
-}
+/* ---------------------------------------------------------------- the body */
 
 static enum MHD_Result refuse(struct http_request *request)
 {
-    write_error(request, &request->problem);
-    return send_answer(request);
+    http_write_error(request, &request->problem);
+    return http_send_answer(request);
 }
-
-/* ---------------------------------------------------------------- the body */
 
 /* Whether a refused request should be read to its end before it is answered. A client that still sends would
  * otherwise find its connection reset, and not read why. */
@@ -469,15 +341,15 @@ static enum MHD_Result on_complete(struct http_request *request)
 {
     if (request->problem.code != ERR_NONE)
         return refuse(request);
-    set_silence_limit(request->connection, 0);
+    http_limit_silence(request->connection, 0);
     struct err err;
     bool done = request->route->handle(request, &err);
     if (done && !str_ok(&request->answer.body))
         done = str_check(&request->answer.body, "the answer", &err);
     if (!done)
-        write_error(request, &err);
-    set_silence_limit(request->connection, request->http->idle_timeout_s);
-    return send_answer(request);
+        http_write_error(request, &err);
+    http_limit_silence(request->connection, request->http->idle_timeout_s);
+    return http_send_answer(request);
 }
 
 enum MHD_Result http_on_request(void *cls, struct MHD_Connection *connection, const char *url,
@@ -499,37 +371,6 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *connection, co
 }
 
 /* ---------------------------------------------------------------- the end of a request */
-
-static void log_request(const struct http_request *request, bool success)
-{
-    const struct http *http = request->http;
-    const struct http_record *record = &request->record;
-    char hash[HASH_HEX] = "";
-    if (record->query) {
-        struct hash full = hash_bytes(record->query, strlen(record->query));
-        hash_hex(&full, hash);
-        hash[16] = '\0';
-    }
-    struct log_field fields[] = {
-        log_text("method", request->method),
-        log_text("path", request->path),
-        log_int("status", request->answer.status),
-        log_number("latency_ms", trace_total_ms(&request->trace)),
-        log_bool("success", success),
-        log_text("model", record->model),
-        log_int("tokens", (int64_t)record->tokens),
-        log_text("query_hash", hash),
-        log_text("query", http->log_query_text ? record->query : NULL),
-    };
-    size_t count = sizeof(fields) / sizeof(*fields);
-    if (record->query)
-        log_write(http->log, LOG_INFO, LOG_EVENT_QUERY, request->trace.id, fields,
-                  http->log_query_text ? count : count - 1, "%s %s", request->method,
-                  request->path);
-    else
-        log_write(http->log, LOG_DEBUG, LOG_EVENT_SERVICE, request->trace.id, fields, 5, "%s %s",
-                  request->method, request->path);
-}
 
 static void release(struct http_request *request)
 {
@@ -557,7 +398,7 @@ void http_on_completed(void *cls, struct MHD_Connection *connection, void **cont
     if (own)
         watch_idle(http->watch, own->slot, idle_deadline(http));
     bool sent = how == MHD_REQUEST_TERMINATED_COMPLETED_OK;
-    log_request(request, sent && request->answer.status < 400 && !request->record.failed);
+    http_log(request, sent && request->answer.status < 400 && !request->record.failed);
     bool wants_shutdown = request->wants_shutdown;
     size_t weighed = request->weighed;
     release(request);

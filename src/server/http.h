@@ -151,6 +151,21 @@ void http_on_completed(void *cls, struct MHD_Connection *connection, void **cont
 void http_on_connection(void *cls, struct MHD_Connection *connection, void **context,
                         enum MHD_ConnectionNotificationCode what);
 
+/* --- http_answer.c, for http.c --- */
+
+/* Queues the answer that the request holds: body or stream, with the headers that every answer has. */
+enum MHD_Result http_send_answer(struct http_request *request);
+
+/* Makes the answer an error object, with status and Retry-After, and logs it. `problem` may be reworded. */
+void http_write_error(struct http_request *request, struct err *problem);
+
+/* The line of a request that is over. */
+void http_log(const struct http_request *request, bool success);
+
+/* How long libmicrohttpd lets the connection be silent; 0: for ever. While a handler computes it must be 0, because
+ * that time would be counted as the client's silence. */
+void http_limit_silence(struct MHD_Connection *connection, unsigned seconds);
+
 /* --- for handlers --- */
 
 /* A parameter of the query string; NULL when absent. */
