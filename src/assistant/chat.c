@@ -71,25 +71,26 @@ static bool add_notice(struct chat_stream *stream, const char *notice, struct er
 static bool extract(struct chat_stream *stream, const char *notice, struct err *err)
 {
     struct request *request = stream->request;
-    struct chat_result *result = &stream->result;
     struct scope scope;
     if (!scope_open(stream->runtime, request, &stream->search, NULL, &scope, err))
         return false;
     int span = trace_begin(request->trace, "extract");
-    const char *text;
-    bool ok =
-        sources_extract(stream->runtime, request, &scope, stream->question, stream->found.hits,
-                        stream->found.count, &text, &result->sources, &result->source_count, err);
+    struct source_list list;
+    bool ok = sources_extract(stream->runtime, request, &scope, stream->question,
+                              stream->found.hits, stream->found.count, &list, err);
     trace_end(request->trace, span);
     scope_close(&scope);
     if (!ok)
         return false;
-    if (!*text)
-        text = TR(request->lang,
-                  "Your documents hold nothing about this. Bring some in with: jarvis ingest PATH");
-    str_puts(&stream->answer, text);
-    result->model = "extractive";
-    result->category = CHAT_DEGRADED;
+    if (list.count == 0)
+        list.text =
+            TR(request->lang,
+               "Your documents hold nothing about this. Bring some in with: jarvis ingest PATH");
+    str_puts(&stream->answer, list.text);
+    stream->result.model = "extractive";
+    stream->result.category = CHAT_DEGRADED;
+    stream->result.sources = list.items;
+    stream->result.source_count = list.count;
     stream->complete = true;
     return add_notice(stream, notice, err) && str_check(&stream->answer, "the answer", err);
 }
@@ -248,18 +249,22 @@ static bool advance(struct chat_stream *stream, struct err *err)
 /* The step VERIFY: only what stands. */
 static bool verify(struct chat_stream *stream, struct err *err)
 {
-    struct chat_result *result = &stream->result;
     if (!stream->generation || stream->passages == 0)
         return true;
     struct scope scope;
     if (!scope_open(stream->runtime, stream->request, &stream->search, NULL, &scope, err))
         return false;
     int span = trace_begin(stream->request->trace, "verify");
-    bool ok = sources_of_answer(stream->runtime, stream->request, &scope, str_text(&stream->answer),
-                                stream->filter.used, stream->found.hits, stream->passages,
-                                &result->sources, &result->source_count, err);
+    struct source_list list;
+    bool ok =
+        sources_of_answer(stream->runtime, stream->request, &scope, str_text(&stream->answer),
+                          stream->filter.used, stream->found.hits, stream->passages, &list, err);
     trace_end(stream->request->trace, span);
     scope_close(&scope);
+    if (ok) {
+        stream->result.sources = list.items;
+        stream->result.source_count = list.count;
+    }
     return ok;
 }
 

@@ -5,7 +5,7 @@
  * replace their passages; files that vanished below an ingested directory are removed. A file that cannot be read
  * is reported and skipped, never fatal; what was stored before a failure stays.
  * Owner:   results live in the request's arena. Threads: any; two ingests of one store take turns.
- * Fails:   ERR_NOT_FOUND (none of the paths exists), ERR_DISK_FULL, ERR_STORE, ERR_CANCELLED, ERR_TIMEOUT.
+ * Fails:   ERR_DISK_FULL, ERR_STORE, ERR_CANCELLED, ERR_TIMEOUT.
  */
 #ifndef JARVIS_ASSISTANT_INGEST_H
 #define JARVIS_ASSISTANT_INGEST_H

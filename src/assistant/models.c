@@ -100,7 +100,13 @@ bool models_rerank(struct runtime *runtime, struct request *request, const char 
     return ok && to_probabilities(request->arena, &scores, ret, err);
 }
 
-/* A name for the configuration: lower case, what is not a letter, digit or dot becomes one dash, no ".gguf". */
+static bool is_name_character(char c)
+{
+    return isalnum((unsigned char)c) || c == '.' || c == '_';
+}
+
+/* A name for the configuration: lower case, what is not a letter, digit, dot or underscore becomes one dash, no
+ * ".gguf". */
 static void make_name(const char *from, char out[MODEL_NAME_MAX])
 {
     size_t length = strlen(from);
@@ -108,11 +114,9 @@ static void make_name(const char *from, char out[MODEL_NAME_MAX])
         length -= 5;
     size_t used = 0;
     for (size_t i = 0; i < length && used + 1 < MODEL_NAME_MAX; i++) {
-        char c = (char)tolower((unsigned char)from[i]);
-        if (isalnum((unsigned char)c) || c == '.' || c == '_')
-            out[used++] = c;
-        else if (used > 0 && out[used - 1] != '-')
-            out[used++] = '-';
+        bool plain = is_name_character(from[i]);
+        if (plain || (used > 0 && out[used - 1] != '-'))
+            out[used++] = plain ? (char)tolower((unsigned char)from[i]) : '-';
     }
     while (used > 0 && out[used - 1] == '-')
         used--;

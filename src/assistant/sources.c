@@ -112,8 +112,7 @@ static bool best_span(struct request *request, const struct scope *scope, const 
 
 bool sources_of_answer(struct runtime *runtime, struct request *request, const struct scope *scope,
                        const char *answer, const bool *used, const struct search_hit *hits,
-                       size_t hit_count, struct chat_source **ret, size_t *ret_count,
-                       struct err *err)
+                       size_t hit_count, struct source_list *ret, struct err *err)
 {
     struct chat_source *sources = arena_array(request->arena, hit_count, sizeof(*sources));
     if (!sources)
@@ -141,8 +140,7 @@ bool sources_of_answer(struct runtime *runtime, struct request *request, const s
             return false;
         count += found;
     }
-    *ret = sources;
-    *ret_count = count;
+    *ret = (struct source_list){.items = sources, .count = count, .text = ""};
     return true;
 }
 
@@ -184,46 +182,54 @@ static bool choose(struct request *request, const struct scope *scope, const cha
     return true;
 }
 
+/* Writes one quote after another, each with its mark, and collects their sources. */
+static bool write_quotes(struct runtime *runtime, struct request *request,
+                         const struct search_hit *hits, const struct quote *quotes,
+                         size_t quote_count, struct source_list *list, struct str *text,
+                         struct err *err)
+{
+    for (size_t i = 0; i < quote_count; i++) {
+        struct chat_source *source = &list->items[list->count];
+        bool found;
+        if (!sources_quote(runtime, request, &hits[quotes[i].passage], quotes[i].offset,
+                           quotes[i].length, (int)list->count + 1, source, &found, err))
+            return false;
+        if (!found)
+            continue;
+        list->count++;
+        str_puts(text, list->count > 1 ? "\n\n\xe2\x80\x9c" : "\xe2\x80\x9c");
+        append_folded(text, source->quote);
+        str_printf(text, "\xe2\x80\x9d [%zu]", list->count);
+    }
+    return str_check(text, "the answer", err);
+}
+
 bool sources_extract(struct runtime *runtime, struct request *request, const struct scope *scope,
                      const char *question, const struct search_hit *hits, size_t hit_count,
-                     const char **ret_text, struct chat_source **ret, size_t *ret_count,
-                     struct err *err)
+                     struct source_list *ret, struct err *err)
 {
     if (hit_count > EXTRACT_HITS)
         hit_count = EXTRACT_HITS;
-    *ret_text = "";
-    *ret_count = 0;
-    *ret = NULL;
-    if (hit_count == 0)
+    struct source_list list = {.text = ""};
+    if (hit_count == 0) {
+        *ret = list;
         return true;
+    }
     struct quote *quotes;
     size_t quote_count;
     if (!choose(request, scope, question, hits, hit_count, &quotes, &quote_count, err))
         return false;
-    struct chat_source *sources = arena_array(request->arena, quote_count, sizeof(*sources));
-    if (!sources)
+    list.items = arena_array(request->arena, quote_count, sizeof(*list.items));
+    if (!list.items)
         return err_no_memory(err);
     struct str text;
     str_init(&text, 64 * 1024);
-    size_t count = 0;
-    bool ok = true;
-    for (size_t i = 0; ok && i < quote_count; i++) {
-        bool found;
-        ok = sources_quote(runtime, request, &hits[quotes[i].passage], quotes[i].offset,
-                           quotes[i].length, (int)count + 1, &sources[count], &found, err);
-        if (!ok || !found)
-            continue;
-        str_puts(&text, count > 0 ? "\n\n\xe2\x80\x9c" : "\xe2\x80\x9c");
-        append_folded(&text, sources[count].quote);
-        str_printf(&text, "\xe2\x80\x9d [%zu]", count + 1);
-        count++;
-    }
-    ok = ok && str_check(&text, "the answer", err);
-    *ret_text = ok ? arena_copy_n(request->arena, str_text(&text), text.length) : NULL;
+    bool ok = write_quotes(runtime, request, hits, quotes, quote_count, &list, &text, err);
+    list.text = ok ? arena_copy_n(request->arena, str_text(&text), text.length) : "";
     str_free(&text);
-    if (ok && !*ret_text)
-        ok = err_no_memory(err);
-    *ret = sources;
-    *ret_count = count;
+    if (!list.text)
+        return err_no_memory(err);
+    if (ok)
+        *ret = list;
     return ok;
 }

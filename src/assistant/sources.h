@@ -8,6 +8,13 @@
 
 #include "assistant/scope.h"
 
+/* The sources of one answer, and the text of an extracted one. */
+struct source_list {
+    struct chat_source *items;
+    size_t count;
+    const char *text; /* sources_extract() only */
+};
+
 /* Quotes text[offset..offset+length) of a hit's passage: reads the document again, compares the words byte for
  * byte, places them in the file, and looks whether the file on disk still has them there. */
 bool sources_quote(struct runtime *runtime, struct request *request, const struct search_hit *hit,
@@ -19,14 +26,12 @@ bool sources_quote(struct runtime *runtime, struct request *request, const struc
 enum { SOURCES_UNCITED = 3 };
 bool sources_of_answer(struct runtime *runtime, struct request *request, const struct scope *scope,
                        const char *answer, const bool *used, const struct search_hit *hits,
-                       size_t hit_count, struct chat_source **ret, size_t *ret_count,
-                       struct err *err);
+                       size_t hit_count, struct source_list *ret, struct err *err);
 
 /* An answer without a language model: the sentences of the hits that answer best, each with its source; text and
  * sources are empty when no sentence shares a word with the question and there is no hit. */
 bool sources_extract(struct runtime *runtime, struct request *request, const struct scope *scope,
                      const char *question, const struct search_hit *hits, size_t hit_count,
-                     const char **ret_text, struct chat_source **ret, size_t *ret_count,
-                     struct err *err);
+                     struct source_list *ret, struct err *err);
 
 #endif

@@ -95,6 +95,18 @@ static bool push(struct pending *pending, char *path, int depth, struct err *err
     return true;
 }
 
+enum kind { KIND_FILE, KIND_DIRECTORY, KIND_OTHER };
+
+/* What a name of a directory is to us; a file that has gone since the directory was read is KIND_OTHER. */
+static enum kind kind_of(const char *path, const char *name, int depth, struct stat *status)
+{
+    if (lstat(path, status) < 0)
+        return KIND_OTHER;
+    if (S_ISDIR(status->st_mode))
+        return depth < INGEST_DEPTH_MAX ? KIND_DIRECTORY : KIND_OTHER;
+    return S_ISREG(status->st_mode) && !walk_is_binary_name(name) ? KIND_FILE : KIND_OTHER;
+}
+
 /* One name of a directory: a file is listed, a directory is remembered, the rest is counted. */
 static bool visit(struct walk_list *list, struct pending *pending, const char *directory, int depth,
                   const struct dirent *entry, struct err *err)
@@ -107,22 +119,14 @@ static bool visit(struct walk_list *list, struct pending *pending, const char *d
     if (!path)
         return err_no_memory(err);
     struct stat status;
-    bool ok = true;
-    bool taken = false;
-    if (lstat(path, &status) < 0) {
-        list->skipped++; /* it has gone since the directory was read */
-    } else if (S_ISDIR(status.st_mode)) {
-        if (depth < INGEST_DEPTH_MAX)
-            ok = taken = push(pending, path, depth + 1, err);
-        else
-            list->skipped++;
-    } else if (S_ISREG(status.st_mode) && !walk_is_binary_name(entry->d_name)) {
+    enum kind kind = kind_of(path, entry->d_name, depth, &status);
+    if (kind == KIND_DIRECTORY && push(pending, path, depth + 1, err))
+        return true;
+    bool ok = kind != KIND_DIRECTORY;
+    if (kind == KIND_FILE)
         ok = add_file(list, path, &status, err);
-    } else {
-        list->skipped++;
-    }
-    if (!taken)
-        free(path);
+    list->skipped += kind == KIND_OTHER;
+    free(path);
     return ok;
 }
 

@@ -10,6 +10,7 @@
 #include <seccomp.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -55,11 +56,11 @@ static bool limit_memory(struct err *err)
     FILE *file = fopen("/proc/self/statm", "re");
     if (!file)
         return true;
-    unsigned long long pages = 0;
-    bool known = fscanf(file, "%llu", &pages) == 1;
+    char line[128] = "";
+    bool known = fgets(line, sizeof(line), file) != NULL;
     fclose(file);
-    rlim_t now = pages * (rlim_t)sysconf(_SC_PAGESIZE);
-    return !known || limit(RLIMIT_AS, now + SANDBOX_PARSER_MEMORY, err);
+    rlim_t now = (rlim_t)strtoull(line, NULL, 10) * (rlim_t)sysconf(_SC_PAGESIZE);
+    return !known || now == 0 || limit(RLIMIT_AS, now + SANDBOX_PARSER_MEMORY, err);
 }
 #else
 static bool limit_memory(struct err *err)

@@ -1,5 +1,6 @@
 /* What is stored stays stored, and nothing is ever half there: kill -9 in mid-ingest, and disks
  * that are full. */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -170,7 +171,7 @@ static void test_kill_in_mid_ingest(void **state)
         store_close(f->store);
         f->store = NULL;
         int ends[2];
-        assert_int_equal(pipe(ends), 0);
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
         pid_t child = fork();
         assert_true(child >= 0);
         if (child == 0) {

@@ -10,7 +10,7 @@
 #include "assistant/citation.h"
 #include "helper/testing.h"
 
-/* Feeds `text` in pieces of at most `piece` bytes and returns the result in a static-free buffer of the caller. */
+/* Feeds `text` in pieces of at most `piece` bytes and returns the result in the caller's buffer. */
 static void filtered(const char *text, int passages, size_t piece, struct citation_filter *filter,
                      char out[512])
 {
@@ -18,7 +18,7 @@ static void filtered(const char *text, int passages, size_t piece, struct citati
     str_init(&str, 500);
     citation_filter_init(filter, passages);
     for (size_t at = 0; text[at];) {
-        char part[512];
+        char part[512] = {0};
         size_t left = strlen(text + at);
         size_t length = left < piece ? left : piece;
         memcpy(part, text + at, length);
@@ -28,7 +28,7 @@ static void filtered(const char *text, int passages, size_t piece, struct citati
     }
     citation_filter_finish(filter, &str);
     assert_true(str_ok(&str));
-    strcpy(out, str_text(&str));
+    memcpy(out, str_text(&str), str.length + 1);
     str_free(&str);
 }
 

@@ -58,7 +58,7 @@ static void test_write_is_atomic(void **state)
     assert_int_equal(status.st_mode & 0777, 0640);
 
     /* No room for the new content: the old stays and nothing is left behind. */
-    signal(SIGXFSZ, SIG_IGN);
+    sigaction(SIGXFSZ, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     struct rlimit limit = {.rlim_cur = 4, .rlim_max = RLIM_INFINITY};
     struct rlimit before;
     getrlimit(RLIMIT_FSIZE, &before);
