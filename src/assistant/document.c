@@ -89,9 +89,17 @@ static bool store_parsed(struct runtime *runtime, struct request *request,
                          struct arena *arena, struct document_written *ret, size_t *ret_passages,
                          struct err *err)
 {
+    struct place_source origin = {
+        .runs = parsed->runs,
+        .run_count = parsed->run_count,
+        .text = parsed->text,
+        .text_length = parsed->text_length,
+        .file = source->bytes,
+        .file_length = source->length,
+        .charset = parsed->charset,
+    };
     struct place_map places;
-    if (!place_map_make(parsed->runs, parsed->run_count, parsed->text, parsed->text_length,
-                        source->bytes, source->length, parsed->charset, arena, &places, err))
+    if (!place_map_make(&origin, arena, &places, err))
         return false;
     struct chunk_list chunks = {0};
     if (!chunk_document(runtime, request, embedder, parsed, &chunks, err))

@@ -92,8 +92,9 @@ static bool best_span(struct request *request, const struct scope *scope, const 
     struct quotable passage = {hit->text, strlen(hit->text), hit->lang, 1};
     struct quote *quotes;
     size_t count;
-    if (!index_best_sentences(scope->indexes, scope->count, claim, &passage, 1, 1, request->arena,
-                              &quotes, &count, err))
+    struct quote_query query = {claim, &passage, 1, 1};
+    if (!index_best_sentences(scope->indexes, scope->count, &query, request->arena, &quotes, &count,
+                              err))
         return false;
     if (count > 0) {
         *ret_offset = quotes[0].offset;
@@ -166,8 +167,9 @@ static bool choose(struct request *request, const struct scope *scope, const cha
     for (size_t i = 0; i < hit_count; i++)
         passages[i] = (struct quotable){hits[i].text, strlen(hits[i].text), hits[i].lang,
                                         hits[i].fused > 0 ? hits[i].fused : 0};
-    if (!index_best_sentences(scope->indexes, scope->count, question, passages, hit_count,
-                              EXTRACT_SENTENCES, request->arena, ret, ret_count, err))
+    struct quote_query query = {question, passages, hit_count, EXTRACT_SENTENCES};
+    if (!index_best_sentences(scope->indexes, scope->count, &query, request->arena, ret, ret_count,
+                              err))
         return false;
     if (*ret_count > 0)
         return true;

@@ -1,6 +1,7 @@
 /* One line after the other is looked at, and never again: a block grows line by line until a line
- * begins something else. Markdown's headings and fences count in Markdown only (a # begins a
- * comment elsewhere); underlined headings and list items in every kind of prose. */
+ * begins something else. Markdown's headings and fences count in Markdown only, and in the text of
+ * web pages, which the parser writes that way (a # begins a comment elsewhere); underlined headings
+ * and list items in every kind of prose. */
 #include "retrieval/block.h"
 
 #include <string.h>
@@ -46,10 +47,15 @@ static size_t run_length(const char *text, const struct line *line)
     return i - line->first;
 }
 
+static bool is_markdown(const struct block_scanner *scanner)
+{
+    return scanner->format == DOCUMENT_MARKDOWN || scanner->format == DOCUMENT_HTML;
+}
+
 /* "## Words": the level, or 0. */
 static int atx_level(const struct block_scanner *scanner, const struct line *line)
 {
-    if (scanner->format != DOCUMENT_MARKDOWN || is_empty(line) || scanner->text[line->first] != '#')
+    if (!is_markdown(scanner) || is_empty(line) || scanner->text[line->first] != '#')
         return 0;
     size_t marks = run_length(scanner->text, line);
     size_t after = line->first + marks;
@@ -71,7 +77,7 @@ static int underline_level(const char *text, const struct line *line)
 /* The length of the fence that the line opens ("```c"), or 0. */
 static size_t fence_length(const struct block_scanner *scanner, const struct line *line)
 {
-    if (scanner->format != DOCUMENT_MARKDOWN || is_empty(line))
+    if (!is_markdown(scanner) || is_empty(line))
         return 0;
     char mark = scanner->text[line->first];
     if (mark != '`' && mark != '~')
@@ -97,6 +103,14 @@ static bool is_item(const char *text, const struct line *line)
         i++;
     }
     return i < line->last && is_space(text[i]);
+}
+
+/* A table's row: "| a | b |", and in the text of web pages "a | b". */
+static bool is_row(const struct block_scanner *scanner, const struct line *line)
+{
+    const char *first = scanner->text + line->first;
+    return *first == '|' || (scanner->format == DOCUMENT_HTML &&
+                             memmem(first, line->last - line->first, " | ", 3) != NULL);
 }
 
 /* Does this line end a paragraph or item that came before it? */
@@ -205,7 +219,7 @@ bool block_next(struct block_scanner *scanner, struct block *ret)
     } else {
         if (is_item(scanner->text, &line))
             ret->kind = BLOCK_ITEM;
-        else if (scanner->text[line.first] == '|')
+        else if (is_row(scanner, &line))
             ret->kind = BLOCK_TABLE;
         take_lines(scanner, &line, ret);
     }

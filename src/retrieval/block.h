@@ -18,7 +18,7 @@ enum block_kind {
     BLOCK_PARAGRAPH,
     BLOCK_ITEM,
     BLOCK_FENCE, /* code between ``` or ~~~, these lines included */
-    BLOCK_TABLE, /* rows that begin with | */
+    BLOCK_TABLE, /* rows of cells between | */
     BLOCK_CODE,  /* lines of a source file up to an empty one */
 };
 

@@ -158,16 +158,16 @@ bool bm25_add(struct bm25 *bm25, struct text_analyzer *analyzer, const char *tex
     return true;
 }
 
-void bm25_remove(struct bm25 *bm25, uint32_t number)
+void bm25_remove(struct bm25 *bm25, uint32_t slot)
 {
-    struct slot *slot = &bm25->slots[number];
-    if (!slot->present)
+    struct slot *passage = &bm25->slots[slot];
+    if (!passage->present)
         return;
-    for (uint32_t i = 0; i < slot->terms; i++)
-        bm25->terms[bm25->terms_of[slot->first + i]].frequency--;
-    slot->present = false;
+    for (uint32_t i = 0; i < passage->terms; i++)
+        bm25->terms[bm25->terms_of[passage->first + i]].frequency--;
+    passage->present = false;
     bm25->present--;
-    bm25->total_length -= slot->length;
+    bm25->total_length -= passage->length;
 }
 
 static void compact_term(struct term *term, const uint32_t *remap)

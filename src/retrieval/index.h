@@ -116,6 +116,13 @@ struct quotable {
     double weight; /* the passage's own worth, >= 0: its sentences' scores are multiplied by it */
 };
 
+struct quote_query {
+    const char *question;
+    const struct quotable *passages;
+    size_t passage_count;
+    size_t want; /* sentences at most, up to INDEX_SENTENCES_MAX */
+};
+
 struct quote {
     size_t passage; /* which one */
     size_t offset;  /* in its text, bytes */
@@ -123,13 +130,12 @@ struct quote {
     double score; /* > 0 */
 };
 
-/* The sentences of some passages that best answer a question, best first, at most `want`
- * (INDEX_SENTENCES_MAX). A sentence is worth the idf (over the indexes given) of the question's
- * words in it, each counted once, tempered by its length; words that a better one has already count
- * less, and a sentence that repeats a better one is left out. None shares a word: *ret_count is 0. */
-bool index_best_sentences(struct index *const *indexes, size_t index_count, const char *question,
-                          const struct quotable *passages, size_t passage_count, size_t want,
-                          struct arena *arena, struct quote **ret, size_t *ret_count,
-                          struct err *err);
+/* The sentences of some passages that best answer a question, best first. A sentence is worth the
+ * idf (over the indexes given) of the question's words in it, each counted once, tempered by its
+ * length; words that a better one has already count less, and a sentence that repeats a better one
+ * is left out. None shares a word: *ret_count is 0. */
+bool index_best_sentences(struct index *const *indexes, size_t index_count,
+                          const struct quote_query *query, struct arena *arena, struct quote **ret,
+                          size_t *ret_count, struct err *err);
 
 #endif

@@ -199,11 +199,10 @@ static struct candidate *next_choice(struct candidate_list *list, const struct w
 }
 
 static bool choose(struct candidate_list *list, const struct worth *worth,
-                   const struct quotable *passages, size_t want, struct arena *arena,
-                   struct quote **ret, size_t *ret_count, struct err *err)
+                   const struct quote_query *query, struct arena *arena, struct quote **ret,
+                   size_t *ret_count, struct err *err)
 {
-    if (want > INDEX_SENTENCES_MAX)
-        want = INDEX_SENTENCES_MAX;
+    size_t want = query->want < INDEX_SENTENCES_MAX ? query->want : INDEX_SENTENCES_MAX;
     struct quote *chosen = arena_array(arena, want, sizeof(*chosen));
     if (!chosen)
         return err_no_memory(err);
@@ -212,7 +211,7 @@ static bool choose(struct candidate_list *list, const struct worth *worth,
     double least = 0;
     struct candidate *next;
     while (count < want && (next = next_choice(list, worth, covered, least))) {
-        if (!repeats(passages, chosen, count, &next->quote)) {
+        if (!repeats(query->passages, chosen, count, &next->quote)) {
             chosen[count++] = next->quote;
             covered |= next->terms;
             least = least_factor * chosen[0].score;
@@ -225,29 +224,27 @@ static bool choose(struct candidate_list *list, const struct worth *worth,
 }
 
 static bool best_sentences(struct index *const *indexes, size_t index_count,
-                           struct text_analyzer *analyzer, const char *question,
-                           const struct quotable *passages, size_t passage_count, size_t want,
+                           struct text_analyzer *analyzer, const struct quote_query *query,
                            struct arena *arena, struct quote **ret, size_t *ret_count,
                            struct err *err)
 {
     struct worth worth = {.idf = NULL};
     struct candidate_list list = {.items = NULL};
-    if (!bm25_query_make(analyzer, question, strlen(question), &worth.terms, err))
+    if (!bm25_query_make(analyzer, query->question, strlen(query->question), &worth.terms, err))
         return false;
     bool ok = weigh_terms(indexes, index_count, &worth, err);
-    for (size_t i = 0; ok && i < passage_count; i++)
-        ok = add_sentences(&list, &worth, analyzer, &passages[i], i, err);
-    ok = ok && choose(&list, &worth, passages, want, arena, ret, ret_count, err);
+    for (size_t i = 0; ok && i < query->passage_count; i++)
+        ok = add_sentences(&list, &worth, analyzer, &query->passages[i], i, err);
+    ok = ok && choose(&list, &worth, query, arena, ret, ret_count, err);
     bm25_query_free(&worth.terms);
     free(worth.idf);
     free(list.items);
     return ok;
 }
 
-bool index_best_sentences(struct index *const *indexes, size_t index_count, const char *question,
-                          const struct quotable *passages, size_t passage_count, size_t want,
-                          struct arena *arena, struct quote **ret, size_t *ret_count,
-                          struct err *err)
+bool index_best_sentences(struct index *const *indexes, size_t index_count,
+                          const struct quote_query *query, struct arena *arena, struct quote **ret,
+                          size_t *ret_count, struct err *err)
 {
     if (index_count == 0) {
         *ret = NULL;
@@ -257,8 +254,7 @@ bool index_best_sentences(struct index *const *indexes, size_t index_count, cons
     struct text_analyzer *analyzer;
     if (!index_analyzer_take(indexes[0]->set, &analyzer, err))
         return false;
-    bool ok = best_sentences(indexes, index_count, analyzer, question, passages, passage_count,
-                             want, arena, ret, ret_count, err);
+    bool ok = best_sentences(indexes, index_count, analyzer, query, arena, ret, ret_count, err);
     index_analyzer_give(indexes[0]->set, analyzer);
     return ok;
 }

@@ -130,36 +130,36 @@ static bool check_runs(const struct text_run *runs, size_t count, size_t text_le
     return true;
 }
 
-bool place_map_make(const struct text_run *runs, size_t run_count, const char *text,
-                    size_t text_length, const void *file, size_t file_length, const char *charset,
-                    struct arena *arena, struct place_map *ret, struct err *err)
+bool place_map_make(const struct place_source *source, struct arena *arena, struct place_map *ret,
+                    struct err *err)
 {
-    const struct text_run whole = {.identical = true};
-    if (run_count == 0) {
-        runs = &whole;
-        run_count = 1;
-        file_length = text_length;
-        file = text;
-        charset = NULL;
+    static const struct text_run whole = {.identical = true};
+    struct place_source from = *source;
+    if (from.run_count == 0) {
+        from.runs = &whole;
+        from.run_count = 1;
+        from.file_length = from.text_length;
+        from.file = NULL;
     }
-    if (!check_runs(runs, run_count, text_length, file_length, err))
+    if (!check_runs(from.runs, from.run_count, from.text_length, from.file_length, err))
         return false;
+    size_t most = from.run_count + from.text_length / STEP + 1;
     struct line_counter counter;
-    struct builder builder = {.text = text};
-    size_t most = run_count + text_length / STEP + 1;
+    struct builder builder = {.text = from.text};
     builder.runs = arena_array(arena, most, sizeof(*builder.runs));
     if (!builder.runs)
         return err_no_memory(err);
-    if (file) {
-        counter_init(&counter, file, file_length, charset);
+    if (from.file) {
+        counter_init(&counter, from.file, from.file_length, from.charset);
         builder.file = &counter;
     }
-    for (size_t i = 0; i < run_count; i++)
-        add_run(&builder, &runs[i], i + 1 < run_count ? runs[i + 1].text_offset : text_length);
+    for (size_t i = 0; i < from.run_count; i++)
+        add_run(&builder, &from.runs[i],
+                i + 1 < from.run_count ? from.runs[i + 1].text_offset : from.text_length);
     *ret = (struct place_map){.runs = builder.runs,
                               .run_count = builder.count,
-                              .text_length = text_length,
-                              .file_length = file_length};
+                              .text_length = from.text_length,
+                              .file_length = from.file_length};
     return true;
 }
 

@@ -44,12 +44,20 @@ struct place {
     bool identical;  /* these bytes of the file are the piece of text */
 };
 
-/* Joins runs and lines. `file` holds file_length bytes in `charset` (an iconv name; UTF-16 and
- * UTF-32 are known to have wider line ends); NULL: lines are counted in the text, which is right
- * when the text is the whole file in another encoding. No runs: the text is the file. */
-bool place_map_make(const struct text_run *runs, size_t run_count, const char *text,
-                    size_t text_length, const void *file, size_t file_length, const char *charset,
-                    struct arena *arena, struct place_map *ret, struct err *err);
+/* What a map is made of. */
+struct place_source {
+    const struct text_run *runs; /* the parser's; none: the text is the file */
+    size_t run_count;
+    const char *text;
+    size_t text_length;
+    const void *file; /* NULL: lines are counted in the text, as if it were all of the file */
+    size_t file_length;
+    const char *charset; /* of the file, an iconv name: UTF-16 and UTF-32 have wider line ends */
+};
+
+/* Joins runs and lines. */
+bool place_map_make(const struct place_source *source, struct arena *arena, struct place_map *ret,
+                    struct err *err);
 
 /* The place of text[offset .. offset + length); the text is needed to count lines inside of runs.
  * What lies beyond the text is cut off. A piece of a run that is not identical gets the whole run:

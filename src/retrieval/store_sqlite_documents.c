@@ -170,6 +170,8 @@ static bool put(struct db *db, const struct document_new *document, const struct
 bool store_document_put(struct store *store, const struct document_new *document,
                         struct document_written *ret, struct err *err)
 {
+    const struct place_source whole = {.text = document->text,
+                                       .text_length = document->text_length};
     struct place_map places;
     struct arena arena;
     arena_init(&arena, MAP_BYTES_MAX);
@@ -177,8 +179,7 @@ bool store_document_put(struct store *store, const struct document_new *document
     if (document->places)
         places = *document->places;
     else
-        ok = place_map_make(NULL, 0, document->text, document->text_length, NULL, 0, NULL, &arena,
-                            &places, err);
+        ok = place_map_make(&whole, &arena, &places, err);
     struct db *db;
     struct document_written written = {.number = 0};
     ok = ok && db_begin_write(store, DURABLE_SOON, &db, err) &&

@@ -395,8 +395,8 @@ static void test_best_sentences(void **state)
     struct quote *quotes;
     size_t count;
     struct fixture *f = world->fixture;
-    assert_ok(index_best_sentences(&index, 1, "Who is permitted to copy the licence?", passages, 3,
-                                   5, &f->arena, &quotes, &count, &f->err),
+    struct quote_query query = {"Who is permitted to copy the licence?", passages, 3, 5};
+    assert_ok(index_best_sentences(&index, 1, &query, &f->arena, &quotes, &count, &f->err),
               &f->err);
     assert_true(count >= 2);
     assert_int_equal(quotes[0].passage, 0);
@@ -405,8 +405,8 @@ static void test_best_sentences(void **state)
         assert_true(quotes[i].score <= quotes[i - 1].score && quotes[i].score > 0);
         assert_int_equal(quotes[i].passage, 0); /* the third repeats the first */
     }
-    assert_ok(index_best_sentences(&index, 1, "zebras", passages, 3, 5, &f->arena, &quotes, &count,
-                                   &f->err),
+    query.question = "zebras";
+    assert_ok(index_best_sentences(&index, 1, &query, &f->arena, &quotes, &count, &f->err),
               &f->err);
     assert_int_equal(count, 0);
     index_release(index);

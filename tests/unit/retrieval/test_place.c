@@ -11,9 +11,8 @@ static struct place_map make(const struct text_run *runs, size_t run_count, cons
 {
     struct place_map map;
     struct err err;
-    assert_ok(place_map_make(runs, run_count, text, strlen(text), file, file_length, charset, arena,
-                             &map, &err),
-              &err);
+    struct place_source source = {runs, run_count, text, strlen(text), file, file_length, charset};
+    assert_ok(place_map_make(&source, arena, &map, &err), &err);
     /* What is stored reads back the same. */
     struct str bytes;
     str_init(&bytes, 1 << 24);
@@ -168,7 +167,8 @@ static void test_bad_runs(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         struct place_map map;
         struct err err;
-        assert_false(place_map_make(bad[i], 2, "text", 4, "file", 4, "UTF-8", &arena, &map, &err));
+        struct place_source source = {bad[i], 2, "text", 4, "file", 4, "UTF-8"};
+        assert_false(place_map_make(&source, &arena, &map, &err));
         assert_int_equal(err.code, ERR_DOCUMENT);
     }
     arena_free(&arena);

@@ -155,9 +155,10 @@ static double answered(struct fixture *f, struct subject *subject, enum lang lan
         size_t count;
         struct arena arena;
         arena_init(&arena, 1 << 20);
-        assert_ok(index_best_sentences(&subject->index, 1, query->text, &passage, 1, 1, &arena,
-                                       &quotes, &count, &f->err),
-                  &f->err);
+        struct quote_query wanted = {query->text, &passage, 1, 1};
+        assert_ok(
+            index_best_sentences(&subject->index, 1, &wanted, &arena, &quotes, &count, &f->err),
+            &f->err);
         asked++;
         found += count > 0 && memmem(text + quotes[0].offset, quotes[0].length, query->answer,
                                      strlen(query->answer)) != NULL;

@@ -71,7 +71,7 @@ static void test_covers_everything(void **state)
     struct testing_random random;
     testing_seed(&random);
     for (int round = 0; round < 2000; round++) {
-        char text[200];
+        char text[200] = {0};
         size_t length = testing_below(&random, sizeof(text));
         for (size_t i = 0; i < length; i++)
             text[i] = alphabet[testing_below(&random, sizeof(alphabet) - 1)];
