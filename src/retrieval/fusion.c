@@ -99,7 +99,7 @@ void fusion_rrf(struct fusion_candidate *candidates, size_t count)
 /* True when number a stands behind number b in the result. */
 static bool is_worse(const float *scores, uint32_t a, uint32_t b)
 {
-    return scores[a] < scores[b] || (scores[a] == scores[b] && a > b);
+    return scores[a] < scores[b] || (a > b && scores[a] == scores[b]);
 }
 
 /* Moves the item at `at` down a heap whose worst item is on top. */

@@ -12,16 +12,16 @@
  */
 #include "retrieval/store_sqlite.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     READERS_MAX = 8,
     WAIT_MS = 60 * 1000, /* for a connection, or for another process that writes */
     BUSY_MS = 10 * 1000,
+    BUSY_PAUSE_MS = 10,
 };
 
 /* ---------------------------------------------------------------- errors */
@@ -105,8 +105,9 @@ static bool db_open(struct pool *pool, struct db **ret, struct err *err)
     if (!db)
         return err_no_memory(err);
     db->pool = pool;
-    int code = sqlite3_open_v2(pool->store->path, &db->handle,
-                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    int code =
+        sqlite3_open_v2(pool->store->path, &db->handle,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (!db->handle) {
         free(db);
         return err_no_memory(err);
@@ -359,18 +360,9 @@ int64_t store_now(void)
 
 /* ---------------------------------------------------------------- opening */
 
-/* Creates the file, readable by its owner only. */
-static bool create_file(const char *path, struct err *err)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_set_errno(err, ERR_IO, errno, "cannot open the database %s", path);
-    close(fd);
-    return true;
-}
-
-/* The write-ahead log is switched on last: it changes the file, which may be another program's. */
-static bool prepare(struct store *store, struct err *err)
+/* Makes the database what this program needs. The write-ahead log is switched on last: it changes
+ * the file, which may be another program's. */
+static bool prepare_once(struct store *store, struct err *err)
 {
     struct db *db;
     if (!pool_take(&store->writer, &db, err))
@@ -381,19 +373,38 @@ static bool prepare(struct store *store, struct err *err)
     return ok;
 }
 
+/* The same while others may be doing it too: switching to the log fails at once when somebody
+ * reads, without SQLite's usual patience. */
+static bool prepare(struct store *store, struct err *err)
+{
+    deadline until = deadline_in_ms(BUSY_MS);
+    struct err failure;
+    while (!prepare_once(store, &failure)) {
+        if (failure.code != ERR_BUSY || deadline_passed(until)) {
+            if (err)
+                *err = failure;
+            return false;
+        }
+        sqlite3_sleep(BUSY_PAUSE_MS);
+    }
+    return true;
+}
+
 bool store_open(const char *path, struct store **ret, struct err *err)
 {
-    if (!create_file(path, err))
-        return false;
     struct store *store = calloc(1, sizeof(*store));
     if (!store)
         return err_no_memory(err);
     pool_init(&store->writer, store, 1, true);
     pool_init(&store->readers, store, READERS_MAX, false);
+    bool is_new = access(path, F_OK) != 0;
     if (!str_copy(path, &store->path, err) || !prepare(store, err)) {
         store_close(store);
         return false;
     }
+    /* By its name: opening and closing the file would drop the locks that SQLite has on it. */
+    if (is_new)
+        chmod(path, 0600);
     *ret = store;
     return true;
 }

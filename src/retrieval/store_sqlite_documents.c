@@ -263,7 +263,7 @@ static bool find_by(struct store *store, const char *sql, const char *collection
     int64_t number;
     bool ok = store_collection_number(db, collection, &number, err);
     if (ok) {
-        struct document document;
+        struct document document = {.number = 0};
         query_open(&query, db, sql);
         query_int(&query, 1, number);
         query_text(&query, 2, key);
@@ -297,13 +297,18 @@ bool store_document_by_id(struct store *store, const char *collection, const cha
 static bool take_page(struct query *query, size_t limit, struct arena *arena, struct document **ret,
                       size_t *ret_count)
 {
-    size_t capacity = limit < 64 ? limit : 64;
+    size_t capacity = limit < 64 ? limit + 1 : 64;
     struct document *rows = arena_array(arena, capacity, sizeof(*rows));
     size_t count = 0;
-    struct document row;
-    while (rows && query_row(query)) {
+    *ret = NULL;
+    *ret_count = 0;
+    if (!rows)
+        return false;
+    while (query_row(query)) {
+        struct document row;
         read_document(query, arena, &row);
-        if (!arena_ok(arena) || (count >= limit && strcmp(row.path, rows[count - 1].path) != 0))
+        if (!arena_ok(arena) ||
+            (count >= limit && (count == 0 || strcmp(row.path, rows[count - 1].path) != 0)))
             break;
         if (count == capacity) {
             capacity *= 2;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "retrieval/store_sqlite.h"
@@ -310,6 +311,20 @@ static void test_damaged_pages(void **state)
     free(bytes);
 }
 
+/* What a user ingests is nobody else's to read. */
+static void test_private_file(void **state)
+{
+    struct place_of_db *place = *state;
+    struct store *store;
+    struct stat status;
+    mode_t old = umask(0);
+    assert_ok(store_open(place->path, &store, &place->err), &place->err);
+    umask(old);
+    assert_int_equal(stat(place->path, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
+    store_close(store);
+}
+
 static void *open_store(void *user)
 {
     struct place_of_db *place = user;
@@ -341,8 +356,9 @@ static void test_opened_twice_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_version_1_is_read), CASE(test_steps),         CASE(test_other_programs),
-        CASE(test_no_database),       CASE(test_damaged_pages), CASE(test_opened_twice_at_once),
+        CASE(test_version_1_is_read),    CASE(test_steps),         CASE(test_other_programs),
+        CASE(test_no_database),          CASE(test_damaged_pages), CASE(test_private_file),
+        CASE(test_opened_twice_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -215,7 +215,7 @@ static void test_top(void **state)
             size_t better = 0;
             for (size_t j = 0; j < count; j++)
                 better +=
-                    scores[j] > scores[best[i]] || (scores[j] == scores[best[i]] && j < best[i]);
+                    scores[j] > scores[best[i]] || (j < best[i] && scores[j] == scores[best[i]]);
             assert_int_equal(better, i);
         }
     }
