@@ -83,6 +83,13 @@ class Service:
         with open(os.path.join(config, "jarvis.json"), "w", encoding="utf-8") as file:
             json.dump({"models": entries}, file)
         self.start()
+        try:
+            self.base_url = self.wait_for_address()
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+        self.client = self.new_client()
         return self
 
     def start(self):
@@ -96,8 +103,6 @@ class Service:
             stderr=self.log,
             env=environment,
         )
-        self.base_url = self.wait_for_address()
-        self.client = self.new_client()
 
     def wait_for_address(self):
         """The service prints its address when it is ready."""
