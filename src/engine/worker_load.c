@@ -4,6 +4,7 @@
 #include "engine/inspect.h"
 #include "engine/pooling.h"
 #include "engine/sandbox.h"
+#include "engine/static_role.h"
 #include "engine/worker.h"
 #include "engine/worker_main.h"
 #include "ipc/protocol.h"
@@ -50,11 +51,20 @@ static bool open_model(struct worker *worker, struct job *job, const struct msg_
     return ok;
 }
 
+static bool open_table(struct worker *worker, const struct msg_load *load, struct err *err)
+{
+    if (!static_role_open(load, &worker->table, &worker->model, err))
+        return false;
+    worker->encoder.dimensions = worker->table.dimensions;
+    return true;
+}
+
 static bool open_role(struct worker *worker, struct job *job, const struct msg_load *load,
                       struct err *err)
 {
     if (load->role != ROLE_PARSER)
-        return open_model(worker, job, load, err);
+        return static_embed_is(load->path) ? open_table(worker, load, err)
+                                           : open_model(worker, job, load, err);
     return !load->charset[0] || charset_open(load->charset, &worker->charset, err);
 }
 

@@ -3,6 +3,7 @@
 #include "engine/embed.h"
 #include "engine/parse.h"
 #include "engine/rerank.h"
+#include "engine/static_role.h"
 #include "engine/worker.h"
 #include "ipc/protocol.h"
 
@@ -40,7 +41,9 @@ static bool start_embed(struct worker *worker, struct job *job, struct arena *ar
     struct msg_texts texts;
     return need_role(worker, ROLE_EMBEDDING, err) &&
            msg_get_texts(job->request.payload, job->request.length, arena, &texts, err) &&
-           embed_start(&worker->encoder, &texts, &job->encode, err);
+           (worker->table.rows
+                ? static_role_embed(&worker->table, &worker->encoder, &texts, &job->encode, err)
+                : embed_start(&worker->encoder, &texts, &job->encode, err));
 }
 
 static bool start_rerank(struct worker *worker, struct job *job, struct arena *arena,
@@ -114,7 +117,9 @@ static void count(struct worker *worker, struct job *job)
     bool ok =
         worker->loaded && worker->role != ROLE_PARSER
             ? msg_get_texts(job->request.payload, job->request.length, &arena, &texts, &err) &&
-                  embed_count(&worker->model, &texts, &arena, &counts, &err)
+                  (worker->table.rows
+                       ? static_role_count(&worker->table, &texts, &arena, &counts, &err)
+                       : embed_count(&worker->model, &texts, &arena, &counts, &err))
             : need_role(worker, ROLE_EMBEDDING, &err);
     if (ok) {
         struct str payload;
