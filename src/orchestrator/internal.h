@@ -78,6 +78,7 @@ struct model {
     struct instance *instance; /* loaded */
     struct load *load;         /* being loaded */
     bool failed;               /* the last load failed */
+    bool house;                /* came with the program: only the default where no other is */
     uint32_t leases;
     uint64_t uses;
     uint64_t last_use; /* registry->tick */

@@ -30,6 +30,26 @@ static void registry_free(struct registry *registry)
     free(registry);
 }
 
+/* Makes the house's embedder known, unless the configuration has a model of that name. */
+static bool add_house(struct registry *registry, const char *path, struct err *err)
+{
+    char name[] = REGISTRY_HOUSE_EMBEDDER, none[] = "";
+    const struct model_entry entry = {
+        .name = name,
+        .path = (char *)path, /* only read, and copied */
+        .role = ROLE_EMBEDDING,
+        .slots = 1,
+        .query_prefix = none,
+        .passage_prefix = none,
+    };
+    if (!path || model_find(registry, name))
+        return true;
+    if (!registry_add(registry, &entry, err))
+        return false;
+    model_find(registry, name)->house = true;
+    return true;
+}
+
 static bool fill(struct registry *registry, const struct registry_options *options, struct err *err)
 {
     const struct config *config = options->config;
@@ -49,6 +69,8 @@ static bool fill(struct registry *registry, const struct registry_options *optio
     for (size_t i = 0; i < config->model_count; i++)
         if (!registry_add(registry, &config->models[i], err))
             return false;
+    if (!add_house(registry, options->house_embedder, err))
+        return false;
     return keeper_start(registry, err);
 }
 

@@ -165,16 +165,17 @@ bool registry_unload(struct registry *registry, const char *name, struct err *er
 
 bool registry_default(struct registry *registry, enum model_role role, char *out, size_t size)
 {
-    bool found = false;
+    const struct model *found = NULL;
     mutex_lock(&registry->lock);
-    for (size_t i = 0; i < registry->model_count && !found; i++) {
-        if (registry->models[i]->entry.role == role) {
-            snprintf(out, size, "%s", registry->models[i]->entry.name);
-            found = true;
-        }
+    for (size_t i = 0; i < registry->model_count; i++) {
+        const struct model *model = registry->models[i];
+        if (model->entry.role == role && (!found || (found->house && !model->house)))
+            found = model;
     }
+    if (found)
+        snprintf(out, size, "%s", found->entry.name);
     mutex_unlock(&registry->lock);
-    return found;
+    return found != NULL;
 }
 
 /* ---------------------------------------------------------------- instances */

@@ -31,10 +31,14 @@
 struct registry;
 struct lease;
 
+/* Name of the embedding model that came with the program. A configured model of this name takes its place. */
+#define REGISTRY_HOUSE_EMBEDDER "jarvis-embed"
+
 struct registry_options {
     const char *
         program; /* path of the jarvis binary, started as `PROGRAM worker` with the socket as fd 3 */
     const char *models_dir;      /* where relative model paths begin */
+    const char *house_embedder;  /* the embedding model that came with the program; NULL: none */
     const struct config *config; /* read while opening: models, memory.*, worker.* */
     struct log *log;
     bool keep_spare; /* false in tests that count processes */
@@ -53,7 +57,8 @@ void registry_close(struct registry *registry);
 bool registry_add(struct registry *registry, const struct model_entry *entry, struct err *err);
 bool registry_remove(struct registry *registry, const char *name, struct err *err);
 
-/* Name of the first model of a role in the configuration's order, copied to out[0..size). false: none. */
+/* Name of the first model of a role in the configuration's order, copied to out[0..size); the house's own only where
+ * no other is known. false: none. */
 bool registry_default(struct registry *registry, enum model_role role, char *out, size_t size);
 
 /* --- leases --- */

@@ -70,6 +70,7 @@ void fixture_open(struct fixture *fixture, const struct fixture_options *options
         .models_dir = fixture->folder,
         .config = fixture->config,
         .log = fixture->log,
+        .house_embedder = options->house_embedder,
         .keep_spare = options->keep_spare,
         .available_bytes = (options->memory_mib ? options->memory_mib : 1024) * MIB,
         .cancel_ms = options->cancel_ms,

@@ -41,7 +41,8 @@ struct fixture_options {
     int64_t cancel_ms;
     int64_t parse_ms;
     const char *program; /* NULL: the fake worker */
-    const char *config;  /* JSON; NULL: {"memory.reserve_mib": 0, "worker.threads": 1} */
+    const char *house_embedder;
+    const char *config; /* JSON; NULL: {"memory.reserve_mib": 0, "worker.threads": 1} */
 };
 
 int fixture_setup(void **state);

@@ -256,6 +256,36 @@ static void test_same_name_and_removal(void **state)
     assert_string_equal(name, "b");
 }
 
+static void expect_embedder(const struct fixture *fixture, const char *expected)
+{
+    char name[128];
+    assert_true(registry_default(fixture->registry, ROLE_EMBEDDING, name, sizeof(name)));
+    assert_string_equal(name, expected);
+}
+
+static void test_house_embedder_is_the_last_resort(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err;
+    fixture_open(fixture, &(struct fixture_options){.house_embedder = "/absent/house.gguf"});
+    expect_embedder(fixture, REGISTRY_HOUSE_EMBEDDER);
+    fixture_model(fixture, "mine", ROLE_EMBEDDING, 1, "");
+    expect_embedder(fixture, "mine");
+    assert_true(registry_remove(fixture->registry, "mine", &err));
+    expect_embedder(fixture, REGISTRY_HOUSE_EMBEDDER);
+}
+
+static void test_configured_model_replaces_the_house_one(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_open(fixture, &(struct fixture_options){
+                              .house_embedder = "/absent/house.gguf",
+                              .config = "{\"models\": [{\"name\": \"jarvis-embed\", \"path\": "
+                                        "\"mine.gguf\", \"role\": \"embedding\"}]}"});
+    expect_embedder(fixture, "jarvis-embed");
+    assert_null(strstr(fixture_status(fixture, "jarvis-embed").path, "house"));
+}
+
 struct heard {
     int calls;
     float last;
@@ -402,6 +432,8 @@ int main(void)
         TEST(test_program_that_is_not_there),
         TEST(test_worker_of_another_version),
         TEST(test_same_name_and_removal),
+        TEST(test_house_embedder_is_the_last_resort),
+        TEST(test_configured_model_replaces_the_house_one),
         TEST(test_progress_is_told),
         TEST(test_hash_of_the_file),
         TEST(test_spare_is_used_and_replaced),
