@@ -1,6 +1,5 @@
 #include <stdlib.h>
 
-#include "assistant/house.h"
 #include "assistant/internal.h"
 
 static bool ensure_default_store(struct runtime *runtime, struct err *err)
@@ -16,21 +15,18 @@ static bool ensure_default_store(struct runtime *runtime, struct err *err)
 static bool open_parts(struct runtime *runtime, const struct runtime_options *options,
                        struct err *err)
 {
-    char *embedder = house_model(options->program, HOUSE_EMBEDDER);
     struct registry_options registry = {
         .program = options->program,
         .models_dir = options->paths->models,
-        .house_embedder = embedder,
+        .house_embedder = options->house_embedder,
         .config = options->config,
         .log = options->log,
         .keep_spare = true,
     };
-    bool ok = store_open(options->paths->database, &runtime->store, err) &&
-              ensure_default_store(runtime, err) &&
-              index_set_new(runtime->store, &runtime->indexes, err) &&
-              registry_open(&registry, &runtime->registry, err);
-    free(embedder);
-    return ok;
+    return store_open(options->paths->database, &runtime->store, err) &&
+           ensure_default_store(runtime, err) &&
+           index_set_new(runtime->store, &runtime->indexes, err) &&
+           registry_open(&registry, &runtime->registry, err);
 }
 
 bool runtime_open(const struct runtime_options *options, struct runtime **ret, struct err *err)

@@ -24,6 +24,7 @@ struct runtime_options {
     const struct config *config;  /* must outlive the runtime */
     struct log *log;              /* must outlive the runtime; NULL discards */
     const char *program;          /* the jarvis binary, for workers */
+    const char *house_embedder;   /* see house.h; NULL: without a configured one there is none */
 };
 
 bool runtime_open(const struct runtime_options *options, struct runtime **ret, struct err *err);

@@ -19,6 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "assistant/house.h"
 #include "assistant/runtime.h"
 #include "base/clock.h"
 #include "cli/command.h"
@@ -193,11 +194,13 @@ static bool serve_with_config(struct serving *serving, const struct config *conf
     if (!own_program(program, err) ||
         !log_open(serving->paths->log_file, level, &serving->log, err))
         return false;
+    char *embedder = house_model(program, HOUSE_EMBEDDER);
     const struct runtime_options options = {
         .paths = serving->paths,
         .config = config,
         .log = serving->log,
         .program = program,
+        .house_embedder = embedder,
     };
     struct runtime *runtime;
     bool ok = runtime_open(&options, &runtime, err);
@@ -207,6 +210,7 @@ static bool serve_with_config(struct serving *serving, const struct config *conf
     }
     if (!ok)
         log_error(serving->log, NULL, "serve", err);
+    free(embedder);
     log_close(serving->log);
     return ok;
 }

@@ -41,7 +41,7 @@ def tiny_model(path):
     singles = "abcdefghijklmnopqrstuvwxyz0123456789"
     fold = static_model.make_fold()
     words = {w for text in TEXTS for w in static_model.WORD.findall(text.translate(fold))}
-    pieces = {p for c in singles for p in (c, "##" + c)} | {w for w in words if len(w) < 20 and rng.random() < .5}
+    pieces = {p for c in singles for p in (c, "##" + c)} | {w for w in sorted(words) if len(w) < 20 and rng.random() < .5}
     for word in sorted(words):
         begin = rng.randrange(len(word))
         piece = word[begin:begin + rng.randrange(1, 9)]
