@@ -8,10 +8,11 @@ bool static_role_open(const struct msg_load *load, struct static_embed *ret_tabl
                       struct model *ret_model, struct err *err)
 {
     if (load->role != ROLE_EMBEDDING)
-        return err_set_param(err, ERR_UNSUPPORTED, "role",
-                             "%s is a model for %s and cannot be used for %s; set its role to %s",
-                             load->path, model_role_name(ROLE_EMBEDDING),
-                             model_role_name(load->role), model_role_name(ROLE_EMBEDDING));
+        return err_set_param(
+            err, ERR_UNSUPPORTED, "role",
+            "%s cannot be used for the role %s; in the configuration, set its role to "
+            "%s",
+            load->path, model_role_name(load->role), model_role_name(ROLE_EMBEDDING));
     struct static_embed table;
     if (!static_embed_open(load->path, &table, err))
         return false;
