@@ -245,9 +245,12 @@ def ingest_follows_changes_and_removals(home):
     done = home.run("ingest", "--json", "docs", code=0).json()
     counts = {key: done[key] for key in ("added", "changed", "unchanged", "removed", "failed")}
     assert counts == {"added": 1, "changed": 1, "unchanged": 0, "removed": 1, "failed": 0}, done
-    assert [hit["path"] for hit in home.run("search", "--json", "Andorra", code=0).json()["hits"]] == [licence]
-    assert home.run("search", "--json", "patatas", code=0).json()["hits"] == []
-    assert len(home.run("search", "--json", "windmills", code=0).json()["hits"]) == 1
+    # By meaning any text is found by any question, if late: what counts is which is first, and which is gone.
+    third = os.path.join(home.docs, "new/third.txt")
+    for word, first in (("Andorra", licence), ("windmills", third)):
+        assert home.run("search", "--json", word, code=0).json()["hits"][0]["path"] == first, word
+    hits = home.run("search", "--json", "patatas", code=0).json()["hits"]
+    assert receta not in [hit["path"] for hit in hits], hits
 
 
 @case
@@ -276,8 +279,9 @@ def stores_keep_documents_apart(home):
     home.write("b/receta.md", RECETA)
     home.run("ingest", "--store", "law", "docs/a", code=0)
     home.run("ingest", "--store", "kitchen", "docs/b", code=0)
-    assert home.run("search", "--json", "--store", "law", "patatas", code=0).json()["hits"] == []
-    assert home.run("search", "--json", "--store", "kitchen", "patatas", code=0).json()["hits"]
+    for store, name in (("law", "licence.txt"), ("kitchen", "receta.md")):
+        hits = home.run("search", "--json", "--store", store, "patatas", code=0).json()["hits"]
+        assert {os.path.basename(hit["path"]) for hit in hits} == {name}, hits
     both = home.run("search", "--json", "--store", "law", "--store", "kitchen", "patatas warranty", code=0).json()
     assert len({hit["path"] for hit in both["hits"]}) == 2, both
     assert "kitchn" in home.run("search", "--store", "kitchn", "x", code=3).err
@@ -379,9 +383,9 @@ def a_file_that_is_no_model_is_refused(home):
     home.write("x.gguf", "this is not a GGUF file")
     done = home.run("models", "add", "docs/x.gguf", code=4)
     assert "x.gguf" in done.err, done
-    assert home.run("models", code=0).out.startswith("There are no models yet"), "nothing was added"
-    done = home.run("embed", "x", code=4)
-    assert "embedding" in done.err, done
+    listed = home.run("models", code=0).out
+    assert "jarvis-embed" in listed and "x.gguf" not in listed, "nothing was added to what came with the program"
+    assert home.run("embed", "x", code=0).out
 
 
 def make_models(home):
