@@ -138,10 +138,10 @@ static const struct static_piece *longest_match(const struct static_tokenizer *t
                                                 size_t length, bool inner)
 {
     uint32_t hashes[STATIC_WORD_MAX];
-    uint32_t hash = inner ? HASH_INNER : HASH_BEGIN;
     size_t most = length < t->longest ? length : t->longest;
-    for (size_t i = 0; i < most; i++)
-        hashes[i] = hash = hash_step(hash, word[i]);
+    hashes[0] = hash_step(inner ? HASH_INNER : HASH_BEGIN, word[0]);
+    for (size_t i = 1; i < most; i++)
+        hashes[i] = hash_step(hashes[i - 1], word[i]);
     for (size_t size = most; size > 1; size--) {
         const struct static_piece *slot = find(t, word, size, inner, hashes[size - 1]);
         if (slot->length > 0)
