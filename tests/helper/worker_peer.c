@@ -14,8 +14,6 @@
 
 #include <cmocka.h>
 
-extern char **environ;
-
 void worker_peer_start(struct worker_peer *peer, const char *program)
 {
     *peer = (struct worker_peer){.next_id = 1};
