@@ -80,6 +80,39 @@ static bool load_failed(const struct model *model, struct err *err)
                    reason[0] ? reason : "?");
 }
 
+int32_t model_layers_that_fit(uint64_t free_bytes, uint64_t file_bytes, uint32_t layers)
+{
+    const uint64_t reserve = 512ULL << 20; /* caches, buffers, and what the driver takes */
+    uint64_t need = file_bytes + file_bytes / 10;
+    uint64_t room = free_bytes > reserve ? free_bytes - reserve : 0;
+    if (room >= need)
+        return (int32_t)layers + 1; /* the output layer is one more */
+    return need > 0 ? (int32_t)((double)layers * (double)room / (double)need) : 0;
+}
+
+static uint64_t free_on_gpus(void)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
+        ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        size_t free_bytes = 0, total = 0;
+        if (ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_GPU ||
+            ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_IGPU)
+            ggml_backend_dev_memory(device, &free_bytes, &total);
+        sum += free_bytes;
+    }
+    return sum;
+}
+
+/* How many layers to put on the GPUs; -1 in the LOAD means as many as fit. */
+static int32_t choose_layers(const struct model *model, int32_t asked)
+{
+    if (!model->on_gpu)
+        return 0;
+    return asked >= 0 ? asked
+                      : model_layers_that_fit(free_on_gpus(), model->file_bytes, model->layers);
+}
+
 static bool open_weights(struct model *model, const struct msg_load *load, struct loading *loading,
                          struct err *err)
 {
@@ -90,7 +123,7 @@ static bool open_weights(struct model *model, const struct msg_load *load, struc
     model->on_gpu = load->gpu_layers != 0 && backend_has_gpu();
     if (!model->on_gpu)
         params.devices = no_devices;
-    params.n_gpu_layers = load->gpu_layers;
+    params.n_gpu_layers = choose_layers(model, load->gpu_layers);
     params.progress_callback = on_progress;
     params.progress_callback_user_data = loading;
     model->handle = llama_model_load_from_file(model->path, params);
@@ -106,9 +139,11 @@ static bool open_weights(struct model *model, const struct msg_load *load, struc
 static uint32_t choose_context(const struct model *model, uint32_t asked)
 {
     uint32_t most = model->train_context > 0 ? model->train_context : MODEL_CONTEXT_DEFAULT_MAX;
+    uint32_t usual =
+        model->role == ROLE_CHAT ? MODEL_CONTEXT_DEFAULT_MAX : MODEL_CONTEXT_ENCODER_MAX;
     uint32_t context = asked;
     if (context == 0)
-        context = most < MODEL_CONTEXT_DEFAULT_MAX ? most : MODEL_CONTEXT_DEFAULT_MAX;
+        context = most < usual ? most : usual;
     if (context > most)
         context = most;
     return context < MODEL_CONTEXT_MIN ? MODEL_CONTEXT_MIN : context;
@@ -130,6 +165,7 @@ static bool read_file_facts(struct model *model, struct err *err)
     bool ok = inspect_file(model->path, &arena, &found, err) && check_role(model, &found, err);
     if (ok) {
         model->file_bytes = found.file_bytes;
+        model->layers = found.layers;
         model->pooling = pooling_by_name(found.pooling);
         if (model->pooling == LLAMA_POOLING_TYPE_NONE && model->role == ROLE_EMBEDDING)
             model->pooling = LLAMA_POOLING_TYPE_MEAN;

@@ -21,6 +21,8 @@
 
 enum {
     MODEL_CONTEXT_DEFAULT_MAX = 8192, /* when LOAD does not say */
+    MODEL_CONTEXT_ENCODER_MAX =
+        2048, /* the same for embedding and rerank: one batch holds a whole text */
     MODEL_CONTEXT_MIN = 8,
     MODEL_THREADS_MAX = 512, /* ggml's own limit */
     MODEL_DESCRIPTION_MAX = 128,
@@ -37,6 +39,7 @@ struct model {
     enum llama_pooling_type pooling; /* NONE for chat */
     uint64_t file_bytes;
     uint64_t parameters;
+    uint32_t layers;
     uint32_t train_context;
     uint32_t context_length; /* of one sequence, as it will be made */
     int32_t threads;
@@ -50,6 +53,10 @@ typedef bool model_progress(void *user, float fraction, uint64_t file_bytes);
 bool model_open(struct backend *backend, const struct msg_load *load, model_progress *progress,
                 void *user, struct model *ret, struct err *err);
 void model_close(struct model *model);
+
+/* How many of a model's layers go to devices with so many free bytes: all, or in proportion to what is left when room
+ * is kept for caches and buffers. */
+int32_t model_layers_that_fit(uint64_t free_bytes, uint64_t file_bytes, uint32_t layers);
 
 /* Parameters of a context of this model: threads, pooling and the rest that does not depend on the engine. When
  * `interrupt` (may be NULL) becomes true, a computation on the CPU ends early. */

@@ -76,11 +76,13 @@ struct msg_hello {
 
 struct msg_load {
     enum model_role role;
-    const char *path;        /* GGUF file */
-    uint32_t context_length; /* tokens a sequence may hold; 0: the model's own, at most 8192 */
-    uint32_t slots;          /* sequences at once (chat); >= 1 */
-    uint32_t threads;        /* compute threads; >= 1 */
-    int32_t gpu_layers;      /* -1: all that fit */
+    const char *path; /* GGUF file */
+    /* Tokens a sequence may hold; 0: the model's own, at most 8192 for chat and 2048 for embedding and rerank, whose
+     * buffers grow with its square. */
+    uint32_t context_length;
+    uint32_t slots;     /* sequences at once (chat); >= 1 */
+    uint32_t threads;   /* compute threads; >= 1 */
+    int32_t gpu_layers; /* -1: all that fit */
     const char
         *charset; /* ROLE_PARSER: an iconv name to be opened before the sandbox; "" for none */
 };

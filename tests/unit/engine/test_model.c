@@ -80,6 +80,34 @@ static void the_context_is_as_asked_within_what_was_trained(void **state)
     }
 }
 
+static void long_context(struct gguf_context *gguf)
+{
+    gguf_set_val_u32(gguf, "llama.context_length", 100000);
+}
+
+static void the_usual_context_is_bounded_by_role(void **state)
+{
+    struct tiny *tiny = *state;
+    char *path = testing_path(tiny->directory, "long.gguf");
+    struct err err;
+    tiny_ok(gguf_edit(tiny->chat, path, long_context, &err), &err);
+    const struct {
+        enum model_role role;
+        uint32_t context;
+    } cases[] = {{ROLE_CHAT, MODEL_CONTEXT_DEFAULT_MAX},
+                 {ROLE_EMBEDDING, MODEL_CONTEXT_ENCODER_MAX}};
+    for (size_t i = 0; i < 2; i++) {
+        struct msg_load load = tiny_load(tiny, cases[i].role);
+        load.path = path;
+        struct model model;
+        tiny_ok(model_open(&tiny->backend, &load, NULL, NULL, &model, &err), &err);
+        assert_int_equal(model.context_length, cases[i].context);
+        assert_int_equal(model.train_context, 100000);
+        model_close(&model);
+    }
+    free(path);
+}
+
 static void a_model_is_only_what_it_is(void **state)
 {
     struct tiny *tiny = *state;
@@ -101,6 +129,18 @@ static void a_model_is_only_what_it_is(void **state)
         assert_string_equal(err.param, "role");
         assert_non_null(strstr(err.message[LANG_EN], wrong[i].right_role));
     }
+}
+
+static void layers_go_to_the_gpu_as_far_as_they_fit(void **state)
+{
+    (void)state;
+    const uint64_t gib = 1ULL << 30;
+    assert_int_equal(model_layers_that_fit(24 * gib, 4 * gib, 32), 33);
+    assert_int_equal(model_layers_that_fit(0, 4 * gib, 32), 0);
+    assert_int_equal(model_layers_that_fit(gib / 4, 4 * gib, 32), 0);
+    int32_t some = model_layers_that_fit(3 * gib, 4 * gib, 32);
+    assert_true(some > 10 && some < 24);
+    assert_int_equal(model_layers_that_fit(gib, 0, 0), 1);
 }
 
 static void unknown_architecture(struct gguf_context *gguf)
@@ -247,7 +287,9 @@ int main(void)
         cmocka_unit_test(a_load_tells_how_far_it_is),
         cmocka_unit_test(a_load_can_be_cancelled),
         cmocka_unit_test(the_context_is_as_asked_within_what_was_trained),
+        cmocka_unit_test(the_usual_context_is_bounded_by_role),
         cmocka_unit_test(a_model_is_only_what_it_is),
+        cmocka_unit_test(layers_go_to_the_gpu_as_far_as_they_fit),
         cmocka_unit_test(a_model_that_libllama_refuses_tells_why),
         cmocka_unit_test(a_conversation_follows_the_models_template),
         cmocka_unit_test(an_unknown_template_falls_back),
