@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import random
+import select
 import signal
 import socket
 import sqlite3
@@ -62,6 +63,15 @@ def service_pid(home):
     return home.run("ps", "--json", code=0).json()["pid"]
 
 
+def kill(pid):
+    """Kills a process that is no child of ours and waits until it has gone: its socket is answered until then."""
+    fd = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    gone, _, _ = select.select([fd], [], [], DEADLINE_S)
+    os.close(fd)
+    assert gone, f"process {pid} is still there"
+
+
 # ------------------------------------------------------------------ a killed worker
 
 
@@ -88,7 +98,7 @@ def a_worker_killed_in_mid_answer_costs_one_answer(home):
         for data in events(response):
             seen.append(data)
             if len(seen) == 2:
-                os.kill(worker_of(home, "chat"), signal.SIGKILL)
+                kill(worker_of(home, "chat"))
         if seen[-1] != b"[DONE]":
             break
     else:
@@ -105,7 +115,7 @@ def a_worker_killed_in_mid_answer_costs_one_answer(home):
 def a_worker_killed_while_idle_is_replaced_unseen(home):
     add_models(home, "embed")
     before = home.run("embed", "--json", "some words", code=0).json()
-    os.kill(worker_of(home, "embed"), signal.SIGKILL)
+    kill(worker_of(home, "embed"))
     assert home.run("embed", "--json", "some words", code=0).json() == before
 
 
@@ -152,7 +162,7 @@ def kill_in_mid_ingest(home, at_file):
     for data in events(response):
         if json.loads(data).get("done", DOCUMENTS) >= at_file:
             break
-    os.kill(pid, signal.SIGKILL)
+    kill(pid)
 
 
 @case
