@@ -5,7 +5,7 @@
  *   Vectors are kept by what they were computed from and shared by all passages of the same text.
  * Owner:   store_open() gives a store that store_close() ends; results live in the caller's arena.
  * Threads: all functions are safe from any thread; readers do not wait for the writer, writers
- *   take turns.
+ *   take turns. A visitor must not call the store: it would hold one connection and want another.
  * Fails:   ERR_NOT_FOUND, ERR_CONFLICT (a name in use); ERR_STORE: the file is damaged or of a
  *   newer version, with what to do; ERR_DISK_FULL: nothing of the transaction is kept; ERR_BUSY:
  *   another process holds the database; ERR_TOO_LARGE: the arena is full.
