@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -131,7 +132,10 @@ static bool hush_stderr(void)
 /* A failed assertion in ggml: says which and ends, without a core file and without starting a debugger. */
 static void leave_at_once(const char *message)
 {
-    ssize_t ignored = write(WORKER_WORDS_FD, message, strlen(message));
+    const struct iovec parts[] = {
+        {.iov_base = (char *)(uintptr_t)message, .iov_len = strlen(message)},
+        {.iov_base = (char *)(uintptr_t) "\n", .iov_len = 1}};
+    ssize_t ignored = writev(WORKER_WORDS_FD, parts, 2);
     (void)ignored;
     _exit(WORKER_EXIT_ASSERT);
 }
