@@ -209,11 +209,19 @@ static void find_roots(struct fs_paths *paths)
                                     : NULL;
 }
 
+static bool is_set(const char *variable)
+{
+    const char *value = getenv(variable);
+    return value && *value;
+}
+
 static bool make_roots(const struct fs_paths *paths, struct err *err)
 {
     const char *const roots[] = {paths->config, paths->data,   paths->cache,
                                  paths->state,  paths->models, paths->run};
     for (size_t i = 0; i < sizeof(roots) / sizeof(*roots); i++) {
+        if (!roots[i] && (is_set("JARVIS_HOME") || is_set("HOME")))
+            return err_no_memory(err);
         if (!roots[i])
             return err_set(err, ERR_CONFIG,
                            "neither JARVIS_HOME nor HOME is set; set JARVIS_HOME to a directory");

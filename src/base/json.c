@@ -4,26 +4,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Nesting is measured before parsing: brackets outside strings and comments. Comments are only skipped when the
- * text may have them; counting a bracket in a comment of strict JSON is harmless, the parser refuses it anyway. */
-static size_t nesting(const char *text, size_t length)
+/* The end of a string or (where the text may have them) a comment that begins at `at`; `at` when none does. */
+static size_t skip_quoted(const char *text, size_t length, size_t at, bool comments)
+{
+    const char *end = NULL;
+    if (text[at] == '"') {
+        for (at++; at < length && text[at] != '"'; at++)
+            at += text[at] == '\\';
+        return at < length ? at + 1 : length;
+    }
+    if (!comments || text[at] != '/' || at + 1 >= length)
+        return at;
+    if (text[at + 1] == '/')
+        end = memchr(text + at, '\n', length - at);
+    else if (text[at + 1] == '*')
+        end = memmem(text + at + 2, length - at - 2, "*/", 2);
+    else
+        return at;
+    return end ? (size_t)(end - text) + 1 : length;
+}
+
+/* Nesting is measured before parsing: brackets outside of strings and comments. */
+static size_t nesting(const char *text, size_t length, bool comments)
 {
     size_t depth = 0;
     size_t deepest = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < length; i++) {
-        char c = text[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
+    for (size_t at = 0; at < length; at++) {
+        size_t after = skip_quoted(text, length, at, comments);
+        if (after > at) {
+            at = after - 1;
+        } else if (text[at] == '{' || text[at] == '[') {
             depth++;
             deepest = depth > deepest ? depth : deepest;
-        } else if ((c == '}' || c == ']') && depth > 0) {
+        } else if ((text[at] == '}' || text[at] == ']') && depth > 0) {
             depth--;
         }
     }
@@ -33,7 +46,8 @@ static size_t nesting(const char *text, size_t length)
 static bool parse(const char *text, size_t length, const char *what, yyjson_read_flag flags,
                   yyjson_doc **ret, struct err *err)
 {
-    if (nesting(text, length) > JSON_DEPTH_MAX)
+    bool comments = flags & YYJSON_READ_ALLOW_COMMENTS;
+    if (nesting(text, length, comments) > JSON_DEPTH_MAX)
         return err_set(err, ERR_INVALID_JSON, "%s is nested deeper than %d levels", what,
                        JSON_DEPTH_MAX);
     yyjson_read_err failed;

@@ -208,11 +208,14 @@ static bool name_is_plain(const char *name)
                length;
 }
 
+void charset_find_modules(void)
+{
+    if (*JARVIS_GCONV_PATH)
+        setenv("GCONV_PATH", JARVIS_GCONV_PATH, 0); /* allow(setenv): no other thread yet */
+}
+
 bool charset_open(const char *name, struct charset_converter **ret, struct err *err)
 {
-    /* The worker's other thread reads frames and never the environment. */
-    if (*JARVIS_GCONV_PATH)
-        setenv("GCONV_PATH", JARVIS_GCONV_PATH, 0); /* allow(setenv): see above */
     iconv_t handle = name_is_plain(name) ? iconv_open("UTF-8", name) : (iconv_t)-1;
     if (handle == (iconv_t)-1)
         return err_set(err, ERR_DOCUMENT,

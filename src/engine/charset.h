@@ -54,8 +54,11 @@ uint32_t charset_windows_1252(uint8_t byte);
 
 struct charset_converter;
 
-/* Opens iconv from `name`; before the sandbox is closed. Sets GCONV_PATH when the build names a folder of modules
- * (JARVIS_GCONV_PATH) and the environment names none, so call it while there is one thread. */
+/* Tells libc where iconv's modules are when the build names a folder (JARVIS_GCONV_PATH) and the environment names
+ * none. At the beginning of a process, while it has one thread. */
+void charset_find_modules(void);
+
+/* Opens iconv from `name`, after charset_find_modules() and before the sandbox is closed. */
 bool charset_open(const char *name, struct charset_converter **ret, struct err *err);
 void charset_close(struct charset_converter *converter); /* NULL is fine */
 

@@ -170,6 +170,12 @@ bool parse_document(const struct msg_parse *request, const struct charset_conver
     return ok;
 }
 
+/* A decoder cannot tell a full arena from a damaged message. Returns false. */
+static bool take_blame(const struct arena *arena, struct err *err)
+{
+    return arena_ok(arena) ? false : err_no_memory(err);
+}
+
 bool parse_frame(const void *payload, size_t length, const struct charset_converter *opened,
                  struct str *out, struct err *err)
 {
@@ -178,8 +184,8 @@ bool parse_frame(const void *payload, size_t length, const struct charset_conver
     arena_init(&arena, length + 2 * (size_t)FRAME_PAYLOAD_MAX + REQUEST_ARENA_SPARE);
     struct msg_parse request;
     struct msg_parsed parsed;
-    bool ok = msg_get_parse(payload, length, &arena, &request, err) &&
-              parse_document(&request, opened, &arena, &parsed, err);
+    bool ok = msg_get_parse(payload, length, &arena, &request, err) || take_blame(&arena, err);
+    ok = ok && parse_document(&request, opened, &arena, &parsed, err);
     if (ok) {
         msg_put_parsed(out, &parsed);
         ok = str_check(out, "PARSED", err);

@@ -146,6 +146,7 @@ int worker_main(int fd)
     if (!hush_stderr())
         return WORKER_EXIT_START;
     ggml_set_abort_callback(leave_at_once);
+    charset_find_modules();
     struct worker *worker = calloc(1, sizeof(*worker));
     if (!worker)
         return WORKER_EXIT_START;

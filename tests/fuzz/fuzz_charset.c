@@ -14,6 +14,15 @@ static const char *const names[] = {"shift_jis",  "koi8-r",      "euc-jp",      
 enum { NAMES = sizeof(names) / sizeof(*names) };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    charset_find_modules();
+    return 0;
+}
 
 /* A converter is made anew for each input, so that one input cannot leave another a half-read character. */
 static void try_decoder(unsigned choice, const uint8_t *bytes, size_t length)

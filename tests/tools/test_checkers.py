@@ -217,6 +217,36 @@ def generator_knows_percent_signs():
     assert status == 0, said
 
 
+# ---- check_errors
+
+ERR_H = """#define ERR_TABLE(X)                                    \\
+    X(ERR_NONE, "none", ERR_PERMANENT, 200, "none", 0)          \\
+    X(ERR_BUSY, "busy", ERR_TRANSIENT, 503, "server_error", 6)  \\
+    X(ERR_LONG, "long", ERR_CRITICAL, 500, "server_error",      \\
+      7)
+"""
+BEGIN, END = "<!-- the table begins: tools/check_errors --write -->\n", "<!-- the table ends -->\n"
+TABLE = """| code | category | HTTP | type | exit code |
+|---|---|---|---|---|
+| `busy` | TRANSIENT | 503 | server_error | 6 |
+| `long` | CRITICAL | 500 | server_error | 7 |
+"""
+
+
+@case
+def errors_accept_the_table_of_the_header():
+    accepted("check_errors", {"src/base/err.h": ERR_H, "docs/ERRORS.md": "# E\n" + BEGIN + TABLE + END + "more\n"})
+
+
+@case
+def errors_refuse_another_table():
+    for page in (BEGIN + END, BEGIN + TABLE.replace("503", "500") + END):
+        refused("check_errors", {"src/base/err.h": ERR_H, "docs/ERRORS.md": page}, "check_errors --write")
+    refused("check_errors", {"src/base/err.h": ERR_H, "docs/ERRORS.md": TABLE}, "markers")
+    odd = ERR_H.replace('"busy", ERR_TRANSIENT', '"busy", some_category')
+    refused("check_errors", {"src/base/err.h": odd, "docs/ERRORS.md": BEGIN + TABLE + END}, "another shape")
+
+
 # ---- the configurations of clang-format, clang-tidy and cppcheck
 
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -75,6 +76,19 @@ static void test_write_is_atomic(void **state)
     assert_int_equal(rmdir(directory), 0);
     free(path);
     free(directory);
+}
+
+static void test_a_full_disk_is_told(void **state)
+{
+    (void)state;
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    if (full < 0)
+        skip();
+    struct err err;
+    assert_false(fs_write_all(full, "x", 1, &err));
+    assert_int_equal(err.code, ERR_DISK_FULL);
+    assert_int_equal(err.category, ERR_CRITICAL);
+    close(full);
 }
 
 static void test_paths(void **state)
@@ -147,6 +161,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read),
         cmocka_unit_test(test_write_is_atomic),
+        cmocka_unit_test(test_a_full_disk_is_told),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_hash),
     };

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,43 @@ static void test_depth(void **state)
     yyjson_doc_free(doc);
 }
 
+/* What stands in a comment neither counts nor hides what counts. */
+static void test_depth_with_comments(void **state)
+{
+    (void)state;
+    char brackets[2 * (JSON_DEPTH_MAX + 1) + 1] = "";
+    memset(brackets, '[', JSON_DEPTH_MAX + 1);
+    memset(brackets + JSON_DEPTH_MAX + 1, ']', JSON_DEPTH_MAX + 1);
+    static const struct {
+        const char *before;
+        const char *after;
+        bool deep;
+    } cases[] = {
+        {"", "", true},
+        {"/* \" */", "", true},
+        {"// \"\n", "", true},
+        {"[1, /*", "*/ 2]", false},
+        {"[1, //", "\n2]", false},
+        {"[\"/*\", ", "]", true},
+        {"[\"\\\"\", \"", "\"]", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char text[512];
+        snprintf(text, sizeof(text), "%s%s%s", cases[i].before, brackets, cases[i].after);
+        yyjson_doc *doc = NULL;
+        struct err err;
+        bool ok = json_parse_relaxed(text, strlen(text), "x", &doc, &err);
+        assert_int_equal(ok, !cases[i].deep);
+        if (cases[i].deep)
+            assert_non_null(strstr(err.message[LANG_EN], "deeper"));
+        yyjson_doc_free(doc);
+    }
+    yyjson_doc *doc = NULL;
+    assert_false(json_parse_relaxed("/*", 2, "x", &doc, NULL));
+    assert_false(json_parse_relaxed("/", 1, "x", &doc, NULL));
+    assert_false(json_parse_relaxed("\"\\", 2, "x", &doc, NULL));
+}
+
 static void test_fields(void **state)
 {
     (void)state;
@@ -101,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_depth_with_comments),
         cmocka_unit_test(test_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,6 +48,63 @@ static void test_invalid(void **state)
     assert_memory_equal(bytes, "\xef\xbf\xbd", 3);
 }
 
+/* What utf8_decode() should say of every sequence of up to three bytes, worked out the other way round: each code
+ * point is encoded by its definition (RFC 3629, section 3), and every proper beginning of it is marked as cut off. */
+struct sequences {
+    signed char one[1 << 8];
+    signed char two[1 << 16];
+    signed char three[1 << 24];
+};
+
+static void mark(struct sequences *known, uint32_t point)
+{
+    uint32_t last = 0x80 | (point & 63);
+    uint32_t middle = 0x80 | (point >> 6 & 63);
+    if (point < 0x80) {
+        known->one[point] = 1;
+    } else if (point < 0x800) {
+        uint32_t first = 0xc0 | point >> 6;
+        known->one[first] = -1;
+        known->two[first << 8 | last] = 2;
+    } else if (point < 0x10000) {
+        uint32_t first = 0xe0 | point >> 12;
+        known->one[first] = known->two[first << 8 | middle] = -1;
+        known->three[first << 16 | middle << 8 | last] = 3;
+    } else {
+        uint32_t first = 0xf0 | point >> 18;
+        uint32_t second = 0x80 | (point >> 12 & 63);
+        known->one[first] = known->two[first << 8 | second] = -1;
+        known->three[first << 16 | second << 8 | middle] = -1;
+    }
+}
+
+static int expected(const struct sequences *known, uint32_t bytes)
+{
+    if (known->one[bytes >> 16] != -1)
+        return known->one[bytes >> 16];
+    if (known->two[bytes >> 8] != -1)
+        return known->two[bytes >> 8];
+    return known->three[bytes];
+}
+
+static void test_every_three_bytes(void **state)
+{
+    (void)state;
+    struct sequences *known = calloc(1, sizeof(*known));
+    assert_non_null(known);
+    for (uint32_t point = 0; point <= 0x10ffff; point++)
+        if (point < 0xd800 || point > 0xdfff)
+            mark(known, point);
+    for (uint32_t bytes = 0; bytes < 1 << 24; bytes++) {
+        char text[3] = {(char)(bytes >> 16), (char)(bytes >> 8), (char)bytes};
+        uint32_t point;
+        if (utf8_decode(text, 3, &point) != expected(known, bytes))
+            fail_msg("%06x: %d instead of %d", bytes, utf8_decode(text, 3, &point),
+                     expected(known, bytes));
+    }
+    free(known);
+}
+
 static void test_cuts(void **state)
 {
     (void)state;
@@ -72,6 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_code_point),
         cmocka_unit_test(test_invalid),
+        cmocka_unit_test(test_every_three_bytes),
         cmocka_unit_test(test_cuts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -433,5 +433,6 @@ int main(void)
         cmocka_unit_test(test_random_bytes_keep_the_promises),
         cmocka_unit_test(test_the_limit_of_text_holds),
     };
+    charset_find_modules();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
