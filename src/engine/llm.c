@@ -11,10 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "engine/llm_slot.h"
 #include "engine/prompt.h"
 
-enum { PROMPT_MAX = 256 << 20 };
+enum {
+    PROMPT_MAX = 256 << 20,
+    TOKEN_BYTES_MAX = 64, /* longer tokens are rare */
+};
 
 struct llm {
     const struct model *model;
@@ -140,6 +144,31 @@ bool llm_busy(const struct llm *llm)
 
 /* ---------------------------------------------------------------- starting */
 
+/* A prompt that is certainly too long is refused by its beginning: tokens of megabytes take seconds to make. */
+static bool check_bytes(const struct llm *llm, const char *prompt, struct err *err)
+{
+    size_t length = strlen(prompt), most = (size_t)llm->context_length * TOKEN_BYTES_MAX;
+    if (length <= most)
+        return true;
+    char *beginning;
+    if (!str_copy_n(prompt, utf8_floor(prompt, length, most), &beginning, err))
+        return false;
+    llama_token *tokens;
+    size_t count = 0;
+    bool ok = model_tokenize(llm->model, beginning, true, true, &tokens, &count, err);
+    free(beginning);
+    if (!ok)
+        return false;
+    free(tokens);
+    if (count > llm->context_length)
+        return err_set_param(
+            err, ERR_CONTEXT_LENGTH, "messages",
+            "the prompt has more than %zu tokens and the context holds %u; shorten "
+            "the conversation or set a larger context_length for the model",
+            count, llm->context_length);
+    return true; /* unusually long tokens: blanks, or the like */
+}
+
 /* The tokens of a request's prompt, malloc'ed. */
 static bool make_prompt(const struct llm *llm, const struct msg_generate *generate,
                         llama_token **ret, size_t *ret_count, struct err *err)
@@ -150,7 +179,8 @@ static bool make_prompt(const struct llm *llm, const struct msg_generate *genera
     if (generate->message_count > 0)
         ok = prompt_render(&llm->format, generate->messages, generate->message_count, &text, err);
     const char *prompt = generate->message_count > 0 ? str_text(&text) : generate->prompt;
-    ok = ok && model_tokenize(llm->model, prompt, true, true, ret, ret_count, err);
+    ok = ok && check_bytes(llm, prompt, err) &&
+         model_tokenize(llm->model, prompt, true, true, ret, ret_count, err);
     str_free(&text);
     if (!ok)
         return false;

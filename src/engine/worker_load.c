@@ -113,8 +113,8 @@ static bool load(struct worker *worker, struct job *job, const struct msg_load *
     if (worker->loaded)
         return err_set(err, ERR_CONFLICT,
                        "this worker already holds a model; load another one in a new worker");
-    if (load->role != ROLE_PARSER)
-        backend_load(&worker->backend);
+    if (load->role != ROLE_PARSER && !static_embed_is(load->path))
+        backend_load(&worker->backend); /* so that they are not counted as the model's memory */
     uint64_t before = measure_resident(&worker->measure);
     if (!open_role(worker, job, load, err))
         return atomic_load(&job->cancelled) ? cancel_error(err) : false;

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/utf8.h"
 #include "helper/testing.h"
 #include "tiny.h"
@@ -419,6 +420,18 @@ static void a_prompt_longer_than_the_context_is_told_with_both_numbers(void **st
     generate = greedy("", 4);
     assert_false(llm_start(opened.llm, &generate, &reply, &err));
     assert_int_equal(err.code, ERR_INVALID_REQUEST);
+    enum { ENDLESS = 8 << 20 };
+    char *endless = malloc(ENDLESS);
+    assert_non_null(endless);
+    memset(endless, 'x', ENDLESS - 1);
+    endless[ENDLESS - 1] = '\0';
+    generate = greedy(endless, 4);
+    int64_t before = clock_now_ns();
+    assert_false(llm_start(opened.llm, &generate, &reply, &err));
+    assert_int_equal(err.code, ERR_CONTEXT_LENGTH);
+    assert_non_null(strstr(err.message[LANG_EN], "more than"));
+    assert_true(clock_ms_since(before) < 5000); /* a whole one takes minutes */
+    free(endless);
     tiny_llm_close(&opened);
 }
 
