@@ -72,8 +72,6 @@ static bool limit_memory(struct err *err)
 
 static bool set_limits(enum sandbox_kind kind, struct err *err)
 {
-    if (!limit(RLIMIT_CORE, 0, err))
-        return false;
     /* GPU drivers hold a descriptor for each buffer that they share. */
     if (kind != SANDBOX_MODEL_GPU && !limit(RLIMIT_NOFILE, DESCRIPTORS_MAX, err))
         return false;
@@ -107,8 +105,18 @@ enum {
     LANDLOCK_ABI_ALL_THREADS = 8,
 };
 
-/* Denies every access to files and, where the kernel can, TCP. Returns the version in force, 0 for none. */
-static int close_landlock(void)
+/* Allows reading below `fd`, which stands for a folder. */
+static bool allow_reading(int ruleset, int fd)
+{
+    struct landlock_path_beneath_attr rule = {.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE |
+                                                                LANDLOCK_ACCESS_FS_READ_DIR,
+                                              .parent_fd = fd};
+    return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0;
+}
+
+/* Denies every access to files (but reading, when that is asked for) and, where the kernel can, TCP. Returns the
+ * version in force, 0 for none. */
+static int close_landlock(bool reading)
 {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (abi <= 0)
@@ -118,13 +126,17 @@ static int close_landlock(void)
         .network = abi >= LANDLOCK_ABI_TCP ? LANDLOCK_TCP_ALL : 0,
         .scopes = abi >= LANDLOCK_ABI_SCOPES ? LANDLOCK_ABSTRACT_UNIX : 0,
     };
-    int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
-    if (fd < 0)
-        return 0;
+    int ruleset = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
+    int root = reading ? open("/", O_PATH | O_CLOEXEC) : -1;
+    bool ready = ruleset >= 0 && (!reading || (root >= 0 && allow_reading(ruleset, root)));
     unsigned flags = abi >= LANDLOCK_ABI_ALL_THREADS ? LANDLOCK_ALL_THREADS : 0;
-    long failed = syscall(SYS_landlock_restrict_self, fd, flags);
-    close(fd);
-    return failed ? 0 : (int)abi;
+    if (ready)
+        ready = syscall(SYS_landlock_restrict_self, ruleset, flags) == 0;
+    if (root >= 0)
+        close(root);
+    if (ruleset >= 0)
+        close(ruleset);
+    return ready ? (int)abi : 0;
 }
 
 /* ---------------------------------------------------------------- seccomp */
@@ -275,12 +287,9 @@ static int fill_filter(scmp_filter_ctx filter, enum sandbox_kind kind)
     return failed ? failed : allow_by_kind(filter, kind);
 }
 
-static bool close_seccomp(enum sandbox_kind kind, struct err *err)
+/* Puts a filter in force and frees it; `failed` tells what went wrong while it was filled. */
+static bool load_filter(scmp_filter_ctx filter, int failed, struct err *err)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-    if (!filter)
-        return err_no_memory(err);
-    int failed = fill_filter(filter, kind);
     if (!failed)
         failed = seccomp_load(filter);
     seccomp_release(filter);
@@ -291,18 +300,105 @@ static bool close_seccomp(enum sandbox_kind kind, struct err *err)
     return true;
 }
 
+static bool close_seccomp(enum sandbox_kind kind, struct err *err)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+    if (!filter)
+        return err_no_memory(err);
+    return load_filter(filter, fill_filter(filter, kind), err);
+}
+
+/* What no load of a model on the CPU calls; all else stays allowed until the sandbox closes. */
+static const int denied_calls[] = {
+    SCMP_SYS(accept),
+    SCMP_SYS(accept4),
+    SCMP_SYS(add_key),
+    SCMP_SYS(bind),
+    SCMP_SYS(bpf),
+    SCMP_SYS(chroot),
+    SCMP_SYS(connect),
+    SCMP_SYS(execve),
+    SCMP_SYS(execveat),
+    SCMP_SYS(fork),
+    SCMP_SYS(init_module),
+    SCMP_SYS(finit_module),
+    SCMP_SYS(io_uring_setup),
+    SCMP_SYS(kexec_load),
+    SCMP_SYS(keyctl),
+    SCMP_SYS(kill),
+    SCMP_SYS(listen),
+    SCMP_SYS(mount),
+    SCMP_SYS(perf_event_open),
+    SCMP_SYS(pidfd_send_signal),
+    SCMP_SYS(pivot_root),
+    SCMP_SYS(process_vm_readv),
+    SCMP_SYS(process_vm_writev),
+    SCMP_SYS(ptrace),
+    SCMP_SYS(request_key),
+    SCMP_SYS(setns),
+    SCMP_SYS(socket),
+    SCMP_SYS(umount2),
+    SCMP_SYS(unshare),
+    SCMP_SYS(userfaultfd),
+    SCMP_SYS(vfork),
+};
+
+static int fill_begin_filter(scmp_filter_ctx filter)
+{
+    int failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    for (size_t i = 0; i < sizeof(denied_calls) / sizeof(*denied_calls) && !failed; i++) {
+        failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), denied_calls[i], 0);
+        failed = failed == -EDOM ? 0 : failed;
+    }
+    struct scmp_arg_cmp no_thread = {.op = SCMP_CMP_MASKED_EQ, .datum_a = CLONE_THREAD};
+    if (!failed)
+        failed =
+            seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, &no_thread);
+    return failed ? failed : seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+}
+
+static bool begin_seccomp(struct err *err)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    if (!filter)
+        return err_no_memory(err);
+    return load_filter(filter, fill_begin_filter(filter), err);
+}
+
 /* ---------------------------------------------------------------- the whole */
+
+/* The leak check of AddressSanitizer does its work once: see the header. */
+static void check_leaks(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    __lsan_do_leak_check();
+#endif
+}
+
+static bool give_up_privileges(struct err *err)
+{
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return err_set_errno(err, ERR_INTERNAL, errno, "cannot give up the worker's privileges");
+    return limit(RLIMIT_CORE, 0, err);
+}
+
+bool sandbox_begin(struct err *err)
+{
+    check_leaks();
+    if (!give_up_privileges(err))
+        return false;
+    close_landlock(true);
+    return begin_seccomp(err);
+}
 
 bool sandbox_close(enum sandbox_kind kind, struct sandbox_report *ret, struct err *err)
 {
-#if defined(__SANITIZE_ADDRESS__)
-    __lsan_do_leak_check(); /* it does its work once: see the header */
-#endif
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        return err_set_errno(err, ERR_INTERNAL, errno, "cannot give up the worker's privileges");
-    if (!set_limits(kind, err))
+    check_leaks();
+    if (!give_up_privileges(err) || !set_limits(kind, err))
         return false;
-    int abi = close_landlock();
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return err_set_errno(err, ERR_INTERNAL, errno, "cannot give up the worker's privileges");
+    int abi = close_landlock(false);
     if (!close_seccomp(kind, err))
         return false;
     *ret = (struct sandbox_report){.seccomp = true, .landlock = abi > 0, .landlock_abi = abi};

@@ -1,12 +1,13 @@
-/* sandbox.h - what a worker gives up once its model is open.
+/* sandbox.h - what a worker gives up before and after it opens its model.
  *
- * Purpose: a worker reads files that nobody here wrote (a GGUF, a web page). When it has opened what it needs it
- *   closes the sandbox, and from then on it can compute, allocate, start threads and talk over the descriptors
- *   that it holds, and nothing else: no file, no socket, no program, no new executable memory.
+ * Purpose: a worker reads files that nobody here wrote (a GGUF, a web page). Before it looks at a model file it gives up
+ *   what no load needs: writing files, the network, other programs (sandbox_begin). When it has opened what it needs it
+ *   closes the sandbox (sandbox_close), and from then on it can compute, allocate, start threads and talk over the
+ *   descriptors that it holds, and nothing else: no file, no socket, no program, no new executable memory.
  * Layers:  no new privileges, not dumpable, no core file, few descriptors; landlock (every file access denied);
  *   seccomp with a list of allowed calls, every other call fails with EPERM. docs/SECURITY.md tells what each holds.
  * Owner:   nothing is allocated. There is no way back: the process lives with it until it ends.
- * Threads: call it once. Seccomp takes hold of every thread of the process; landlock of the calling thread and of
+ * Threads: call each once. Seccomp takes hold of every thread of the process; landlock of the calling thread and of
  *   those started later (of every thread from Linux 7.0, where landlock can), which is why seccomp denies the same.
  * Fails:   ERR_INTERNAL (a person must act) when seccomp or no_new_privs cannot be had: the worker should then
  *   refuse to work.
@@ -18,7 +19,7 @@
  * Builds with sanitizers: AddressSanitizer and ThreadSanitizer reserve terabytes of address space, so the limit on
  * it is left out. What their runtimes call while a program runs (mmap, madvise, futex, sched_yield) is on the list;
  * what they call to report is not, on purpose: a report comes without symbol names (the symbolizer would have to
- * be started), and since the leak check at exit would stop the process with ptrace, it runs when the sandbox closes.
+ * be started), and since the leak check at exit would stop the process with ptrace, it runs when the sandbox begins.
  */
 #ifndef JARVIS_ENGINE_SANDBOX_H
 #define JARVIS_ENGINE_SANDBOX_H
@@ -42,6 +43,10 @@ struct sandbox_report {
     bool landlock;
     int landlock_abi; /* of the kernel; 0 without landlock */
 };
+
+/* For the time in which a model file is read: files can be read and not written, no socket but socketpairs, no
+ * program, no other process. Not with a GPU: its driver may want any of these. */
+bool sandbox_begin(struct err *err);
 
 bool sandbox_close(enum sandbox_kind kind, struct sandbox_report *ret, struct err *err);
 

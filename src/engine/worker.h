@@ -29,7 +29,8 @@ struct worker {
     struct backend backend;
 
     /* the model thread's */
-    bool loaded; /* a model, or the parser's charset: there is no second time */
+    bool restrained; /* sandbox_begin() has been called */
+    bool loaded;     /* a model, or the parser's charset: there is no second time */
     enum model_role role;
     struct model model;
     struct llm *llm;                   /* chat */

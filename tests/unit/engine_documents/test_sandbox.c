@@ -33,8 +33,9 @@ enum { CHILD_DEADLINE_MS = 30000, THREADS = 4 };
 /* What a child sees and how it tells what went wrong. */
 struct child {
     enum sandbox_kind kind;
-    int fd;   /* its end of the socketpair */
-    int data; /* a file that was open before */
+    int fd;      /* its end of the socketpair */
+    int data;    /* a file that was open before */
+    bool begins; /* only begins the sandbox */
     bool failed;
 };
 
@@ -63,9 +64,10 @@ typedef void child_body(struct child *child);
 
 static void run_child(struct child *child, child_body *body)
 {
-    struct sandbox_report report;
+    struct sandbox_report report = {.seccomp = true};
     struct err err;
-    if (!sandbox_close(child->kind, &report, &err)) {
+    bool ok = child->begins ? sandbox_begin(&err) : sandbox_close(child->kind, &report, &err);
+    if (!ok) {
         tell(child, __LINE__, err.message[LANG_EN]);
         _exit(1);
     }
@@ -92,7 +94,7 @@ static void collect(int fd, char *out, size_t size)
     }
 }
 
-static void in_sandbox(enum sandbox_kind kind, child_body *body)
+static void in_child(struct child child, child_body *body)
 {
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
@@ -102,7 +104,8 @@ static void in_sandbox(enum sandbox_kind kind, child_body *body)
     assert_true(pid >= 0);
     if (pid == 0) {
         close(pair[0]);
-        struct child child = {.kind = kind, .fd = pair[1], .data = data};
+        child.fd = pair[1];
+        child.data = data;
         run_child(&child, body);
     }
     close(pair[1]);
@@ -115,6 +118,11 @@ static void in_sandbox(enum sandbox_kind kind, child_body *body)
     assert_string_equal(said, "");
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void in_sandbox(enum sandbox_kind kind, child_body *body)
+{
+    in_child((struct child){.kind = kind}, body);
 }
 
 /* ---------------------------------------------------------------- what must fail */
@@ -333,6 +341,49 @@ static void test_threads_of_before_are_closed_too(void **state)
     assert_string_equal(said, "");
 }
 
+/* ---------------------------------------------------------------- while a model is read */
+
+static void try_begun(struct child *child)
+{
+    int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+    CHECK(child, fd >= 0);
+    char text[16];
+    CHECK(child, read(fd, text, sizeof(text)) > 0);
+    void *map = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0); /* as dlopen() does */
+    CHECK(child, map != MAP_FAILED);
+    CHECK(child, denied(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+    CHECK(child, denied(syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL)));
+    struct msg_probed probed;
+    sandbox_probe(&probed);
+    CHECK(child, probed.exec_errno == EPERM && probed.no_new_privileges);
+    use_threads(child);
+}
+
+static void try_writing_when_begun(struct child *child)
+{
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) <= 0)
+        return; /* nothing but landlock denies this */
+    CHECK(child, denied(open("/tmp/jarvis-sandbox-test", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)));
+    CHECK(child, denied(open("/dev/null", O_WRONLY | O_CLOEXEC)));
+    CHECK(child, denied(mkdir("/tmp/jarvis-sandbox-test", 0700)));
+}
+
+static void close_after_begin(struct child *child)
+{
+    struct sandbox_report report;
+    CHECK(child, sandbox_close(SANDBOX_MODEL, &report, NULL));
+    try_files(child);
+    use_process(child);
+}
+
+static void test_a_model_can_be_read_and_nothing_told(void **state)
+{
+    (void)state;
+    in_child((struct child){.begins = true}, try_begun);
+    in_child((struct child){.begins = true}, try_writing_when_begun);
+    in_child((struct child){.begins = true}, close_after_begin);
+}
+
 /* ---------------------------------------------------------------- the probe */
 
 static void probe_closed(struct child *child)
@@ -386,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_processes_are_denied),
         cmocka_unit_test(test_executable_memory_is_denied),
         cmocka_unit_test(test_computing_still_works),
+        cmocka_unit_test(test_a_model_can_be_read_and_nothing_told),
         cmocka_unit_test(test_threads_of_before_are_closed_too),
         cmocka_unit_test(test_probe_tells_open_from_closed),
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
