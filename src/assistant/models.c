@@ -1,6 +1,5 @@
 #include "assistant/models.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,9 +99,13 @@ bool models_rerank(struct runtime *runtime, struct request *request, const char 
     return ok && to_probabilities(request->arena, &scores, ret, err);
 }
 
-static bool is_name_character(char c)
+/* A character as it may stand in a name, lower case; '-' for any other. */
+static char name_character(char c)
 {
-    return isalnum((unsigned char)c) || c == '.' || c == '_';
+    if (c >= 'A' && c <= 'Z')
+        return (char)(c - 'A' + 'a');
+    bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_';
+    return plain ? c : '-';
 }
 
 /* A name for the configuration: lower case, what is not a letter, digit, dot or underscore becomes one dash, no
@@ -114,9 +117,9 @@ static void make_name(const char *from, char out[MODEL_NAME_MAX])
         length -= 5;
     size_t used = 0;
     for (size_t i = 0; i < length && used + 1 < MODEL_NAME_MAX; i++) {
-        bool plain = is_name_character(from[i]);
-        if (plain || (used > 0 && out[used - 1] != '-'))
-            out[used++] = plain ? (char)tolower((unsigned char)from[i]) : '-';
+        char c = name_character(from[i]);
+        if (c != '-' || (used > 0 && out[used - 1] != '-'))
+            out[used++] = c;
     }
     while (used > 0 && out[used - 1] == '-')
         used--;

@@ -356,10 +356,9 @@ void charset_detect(const uint8_t *bytes, size_t length, enum document_format fo
     charset_declared(bytes, length, format, declared);
     cut_line_end_kind(declared);
     struct census census = count_utf8(bytes, length);
-    if (is_escaped(bytes, length, declared))
-        set(ret, CHARSET_ICONV, declared, 0);
-    else if (census.damaged == 0 || census.wide / FORGIVEN_PART >= census.damaged ||
-             means_utf8(declared))
+    bool utf8 = census.damaged == 0 || census.wide / FORGIVEN_PART >= census.damaged ||
+                means_utf8(declared);
+    if (utf8 && !is_escaped(bytes, length, declared))
         set(ret, CHARSET_UTF8, "UTF-8", 0);
     else if (!*declared || means_windows_1252(declared) || means_nothing(declared))
         set(ret, CHARSET_WINDOWS_1252, census.windows ? "windows-1252" : "ISO-8859-1", 0);

@@ -48,7 +48,7 @@ static bool try_again(struct generation *generation, struct err *err)
 bool lease_generate(struct lease *lease, const struct msg_generate *request,
                     const struct wait *wait, struct generation **ret, struct err *err)
 {
-    struct err own;
+    struct err own = {.code = ERR_NONE};
     struct err *told = err ? err : &own;
     struct generation *generation = calloc(1, sizeof(*generation));
     if (!generation)
@@ -92,7 +92,7 @@ static bool read_event(struct generation *generation, const struct frame *frame,
 
 bool generation_next(struct generation *generation, struct generation_event *ret, struct err *err)
 {
-    struct err own;
+    struct err own = {.code = ERR_NONE};
     struct err *told = err ? err : &own;
     struct frame frame;
     bool got;

@@ -195,7 +195,7 @@ bool lease_embed(struct lease *lease, const char *prefix, const char *const *tex
                  const struct wait *wait, struct arena *arena, struct msg_vectors *ret,
                  struct err *err)
 {
-    struct err own;
+    struct err own = {.code = ERR_NONE};
     struct err *told = err ? err : &own;
     const struct job job = {.lease = lease,
                             .prefix = prefix ? prefix : "",
@@ -240,7 +240,7 @@ bool lease_count(struct lease *lease, const char *const *texts, size_t count,
                  const struct wait *wait, struct arena *arena, struct msg_counts *ret,
                  struct err *err)
 {
-    struct err own;
+    struct err own = {.code = ERR_NONE};
     struct err *told = err ? err : &own;
     const struct job job = {
         .lease = lease, .prefix = "", .texts = texts, .count = count, .wait = wait, .arena = arena};
@@ -285,7 +285,7 @@ bool lease_rerank(struct lease *lease, const char *query, const char *const *doc
                   size_t count, const struct wait *wait, struct arena *arena,
                   struct msg_scores *ret, struct err *err)
 {
-    struct err own;
+    struct err own = {.code = ERR_NONE};
     struct err *told = err ? err : &own;
     const struct job job = {.lease = lease,
                             .prefix = "",

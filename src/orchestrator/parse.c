@@ -219,7 +219,7 @@ bool registry_parse(struct registry *registry, const struct msg_parse *request,
                     const struct wait *wait, struct arena *arena, struct msg_parsed *ret,
                     struct err *err)
 {
-    struct err own;
+    struct err own = {.code = ERR_NONE};
     struct err *told = err ? err : &own; /* the codes are looked at here */
     struct msg_parsed parsed;
     struct str payload;
@@ -244,7 +244,7 @@ bool registry_parse(struct registry *registry, const struct msg_parse *request,
 bool registry_inspect(struct registry *registry, const char *path, const struct wait *wait,
                       struct arena *arena, struct msg_inspected *ret, struct err *err)
 {
-    struct err own;
+    struct err own = {.code = ERR_NONE};
     struct err *told = err ? err : &own;
     struct worker *worker;
     if (!keeper_take_worker(registry, wait, &worker, told))
@@ -274,7 +274,7 @@ bool registry_inspect(struct registry *registry, const char *path, const struct 
 bool registry_probe(struct registry *registry, const struct wait *wait, struct msg_probed *ret,
                     struct err *err)
 {
-    struct err own;
+    struct err own = {.code = ERR_NONE};
     struct err *told = err ? err : &own;
     struct parser *parser;
     if (!take(registry, "", wait, &parser, told))

@@ -86,7 +86,7 @@ static void test_random_text(void **state)
     testing_seed(&random);
     static const char alphabet[] = "[]0123456789, a.\n[]";
     for (int round = 0; round < 5000; round++) {
-        char text[64];
+        char text[64] = {0};
         size_t length = (size_t)testing_below(&random, sizeof(text) - 1);
         for (size_t i = 0; i < length; i++)
             text[i] = alphabet[testing_below(&random, sizeof(alphabet) - 1)];
