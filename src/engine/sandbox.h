@@ -8,7 +8,7 @@
  *   seccomp with a list of allowed calls, every other call fails with EPERM. docs/SECURITY.md tells what each holds.
  * Owner:   nothing is allocated. There is no way back: the process lives with it until it ends.
  * Threads: call each once. Seccomp takes hold of every thread of the process; landlock of the calling thread and of
- *   those started later (of every thread from Linux 7.0, where landlock can), which is why seccomp denies the same.
+ *   those started later (of every thread from landlock's version 8 on), which is why seccomp denies the same.
  * Fails:   ERR_INTERNAL (a person must act) when seccomp or no_new_privs cannot be had: the worker should then
  *   refuse to work.
  *   A kernel without landlock is no failure; the report says so.

@@ -108,11 +108,11 @@ static uint64_t growth(const struct worker *worker, uint64_t before)
 }
 
 /* Before a model file is looked at. A GPU's driver wants too much for that: there the sandbox only closes. */
-static bool restrain(struct worker *worker, struct err *err)
+static bool restrain(struct worker *worker, bool on_gpu, struct err *err)
 {
-    if (!worker->restrained && !backend_has_gpu())
+    if (!on_gpu && !worker->restrained)
         worker->restrained = sandbox_begin(err);
-    return worker->restrained || backend_has_gpu();
+    return on_gpu || worker->restrained;
 }
 
 static bool load(struct worker *worker, struct job *job, const struct msg_load *load,
@@ -124,7 +124,8 @@ static bool load(struct worker *worker, struct job *job, const struct msg_load *
     if (load->role != ROLE_PARSER && !static_embed_is(load->path))
         backend_load(&worker->backend); /* so that they are not counted as the model's memory */
     uint64_t before = measure_resident(&worker->measure);
-    if (load->role != ROLE_PARSER && !restrain(worker, err))
+    bool on_gpu = load->gpu_layers != 0 && backend_has_gpu();
+    if (load->role != ROLE_PARSER && !restrain(worker, on_gpu, err))
         return false;
     if (!open_role(worker, job, load, err))
         return atomic_load(&job->cancelled) ? cancel_error(err) : false;
@@ -160,7 +161,7 @@ void load_inspect(struct worker *worker, struct job *job)
     struct msg_inspected inspected;
     struct err err;
     if (msg_get_path(job->request.payload, job->request.length, &arena, &path, &err) &&
-        restrain(worker, &err) && inspect_file(path, &arena, &inspected, &err)) {
+        restrain(worker, false, &err) && inspect_file(path, &arena, &inspected, &err)) {
         struct str payload;
         str_init(&payload, FRAME_PAYLOAD_MAX);
         msg_put_inspected(&payload, &inspected);
