@@ -552,13 +552,18 @@ bool html_extract(const char *html, size_t length, size_t max, struct html_page 
         return true;
     }
     bool too_large = page.text.overflowed;
+    bool ours = !str_ok(&page.text) || !str_ok(&page.title) || page.map.failed;
     html_page_free(&page);
     if (walk.broken)
         return err_set(err, ERR_INTERNAL, "the HTML library lost its place in the document");
     if (too_large)
         return err_set(err, ERR_TOO_LARGE,
                        "the text of the document is larger than %zu MiB; split it", max >> 20);
-    return err_no_memory(err);
+    if (ours)
+        return err_no_memory(err);
+    return err_set(err, ERR_DOCUMENT,
+                   "the HTML of the document needs more memory than may be spent on it; it is "
+                   "probably damaged");
 }
 
 void html_page_free(struct html_page *page)

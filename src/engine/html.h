@@ -8,7 +8,8 @@
  *   alternative text is taken. The title goes to *ret_title and not into the text.
  * Bounds:  one pass over the tokens of lexbor's tokenizer, no tree and no stack: nesting costs nothing, however deep.
  * Owner:   what *ret holds is the caller's (html_page_free()). Threads: pure.
- * Fails:   ERR_TOO_LARGE past `max` bytes of text, ERR_NO_MEMORY. No page is wrong: everything is HTML.
+ * Fails:   ERR_TOO_LARGE past `max` bytes of text, ERR_NO_MEMORY, ERR_DOCUMENT when the memory that the tokenizer
+ *   wants is not to be had. No page is wrong: everything is HTML.
  */
 #ifndef JARVIS_ENGINE_HTML_H
 #define JARVIS_ENGINE_HTML_H
