@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "cli/answer.h"
 #include "cli/chat_input.h"
 #include "cli/command.h"
@@ -29,6 +30,7 @@ struct chat {
     struct answer_message turns[TURNS_MAX]; /* the texts are owned */
     size_t turn_count;
     struct answer last; /* for /sources */
+    struct hash told;   /* of the last notice */
     char *model;        /* NULL: "jarvis" */
     char *stores[OPTION_VALUES_MAX];
     size_t store_count;
@@ -117,6 +119,15 @@ static bool ask(struct chat *chat, struct err *err)
     return ok;
 }
 
+/* What is missing is said when it changes, not after every answer. */
+static void tell_once(struct chat *chat, const char *notice)
+{
+    struct hash hash = hash_bytes(notice, strlen(notice));
+    if (!hash_equal(&hash, &chat->told))
+        answer_print_notice(&chat->cli->err, notice);
+    chat->told = hash;
+}
+
 /* What has come of a stopped reply stays in the conversation; a question that failed does not.
  * False when the conversation cannot go on: nobody reads the output. */
 static bool reply(struct chat *chat, const char *question, struct err *err)
@@ -132,7 +143,7 @@ static bool reply(struct chat *chat, const char *question, struct err *err)
     if (ok) {
         answer_print_sources(&chat->cli->out, chat->cli->lang, &chat->last);
         fflush(chat->cli->out.file);
-        answer_print_notice(&chat->cli->err, chat->last.notice);
+        tell_once(chat, chat->last.notice);
     } else if (stopped) {
         say(chat, TR(chat->cli->lang, "(stopped)"));
     } else {

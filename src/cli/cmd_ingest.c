@@ -135,7 +135,8 @@ static void print_summary(const struct cli *cli, yyjson_val *done, double millis
                           "%llu failed"),
             number(done, "added"), number(done, "changed"), number(done, "unchanged"),
             number(done, "removed"), number(done, "skipped"), number(done, "failed"));
-    fprintf(cli->out.file, TR(cli->lang, " (%llu passages, %llu embedded, %s)"),
+    fputs("\n", cli->out.file);
+    fprintf(cli->out.file, TR(cli->lang, "%llu passages, %llu embedded, in %s"),
             number(done, "passages"), number(done, "embedded"), str_text(&time));
     fputs("\n", cli->out.file);
     print_failures(cli, done);
