@@ -86,6 +86,20 @@ bool err_set_errno(struct err *err, enum err_code code, int errnum, const char *
     return false;
 }
 
+bool err_translate_noun(struct err *err, const char *noun)
+{
+    const char *spanish = lang_text(LANG_ES, noun);
+    char *found = err && spanish != noun ? strstr(err->message[LANG_ES], noun) : NULL;
+    if (!found)
+        return false;
+    char rest[ERR_MESSAGE_MAX];
+    snprintf(rest, sizeof(rest), "%s", found + strlen(noun));
+    size_t room = (size_t)(err->message[LANG_ES] + ERR_MESSAGE_MAX - found);
+    snprintf(found, room, "%s%s", spanish, rest);
+    utf8_trim_partial(err->message[LANG_ES]);
+    return false;
+}
+
 bool err_no_memory(struct err *err)
 {
     return err_set(err, ERR_NO_MEMORY, "out of memory; close other programs or unload a model");

@@ -102,6 +102,10 @@ bool err_set_param(struct err *err, enum err_code code, const char *param, const
 bool err_set_errno(struct err *err, enum err_code code, int errnum, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Where a message was made with an English noun as an argument ("the answer"): puts its Spanish in its place in the
+ * Spanish message, when the catalogue has it. Returns false. */
+bool err_translate_noun(struct err *err, const char *noun);
+
 /* Shorthand for a failed allocation. Returns false. */
 bool err_no_memory(struct err *err);
 

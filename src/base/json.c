@@ -47,9 +47,10 @@ static bool parse(const char *text, size_t length, const char *what, yyjson_read
                   yyjson_doc **ret, struct err *err)
 {
     bool comments = flags & YYJSON_READ_ALLOW_COMMENTS;
-    if (nesting(text, length, comments) > JSON_DEPTH_MAX)
-        return err_set(err, ERR_INVALID_JSON, "%s is nested deeper than %d levels", what,
-                       JSON_DEPTH_MAX);
+    if (nesting(text, length, comments) > JSON_DEPTH_MAX) {
+        err_set(err, ERR_INVALID_JSON, "%s is nested deeper than %d levels", what, JSON_DEPTH_MAX);
+        return err_translate_noun(err, what);
+    }
     yyjson_read_err failed;
     yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text, length, flags, NULL, &failed);
     if (doc) {
@@ -62,8 +63,9 @@ static bool parse(const char *text, size_t length, const char *what, yyjson_read
     size_t column = 1;
     size_t character = 0;
     yyjson_locate_pos(text, length, failed.pos, &line, &column, &character);
-    return err_set(err, ERR_INVALID_JSON, "%s is not valid JSON at line %zu, column %zu: %s", what,
-                   line, column, failed.msg);
+    err_set(err, ERR_INVALID_JSON, "%s is not valid JSON at line %zu, column %zu: %s", what, line,
+            column, failed.msg);
+    return err_translate_noun(err, what);
 }
 
 bool json_parse(const char *text, size_t length, const char *what, yyjson_doc **ret,

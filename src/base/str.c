@@ -145,11 +145,11 @@ bool str_check(const struct str *str, const char *what, struct err *err)
 {
     if (!str->failed)
         return true;
-    if (str->overflowed)
-        return err_set(err, ERR_TOO_LARGE,
-                       "%s is larger than the limit of %zu bytes; send less at a time", what,
-                       str->max);
-    return err_no_memory(err);
+    if (!str->overflowed)
+        return err_no_memory(err);
+    err_set(err, ERR_TOO_LARGE, "%s is larger than the limit of %zu bytes; send less at a time",
+            what, str->max);
+    return err_translate_noun(err, what);
 }
 
 const char *str_text(const struct str *str)

@@ -48,6 +48,20 @@ static void test_system_errors(void **state)
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
+static void test_nouns(void **state)
+{
+    (void)state;
+    struct err err;
+    err_set(&err, ERR_INVALID_JSON, "%s is nested deeper than %d levels", "the request body", 64);
+    assert_false(err_translate_noun(&err, "the request body"));
+    assert_string_equal(err.message[LANG_EN], "the request body is nested deeper than 64 levels");
+    assert_string_equal(err.message[LANG_ES],
+                        "el cuerpo de la petición está anidado a más de 64 niveles");
+    err_translate_noun(&err, "a noun that no catalogue knows");
+    assert_non_null(strstr(err.message[LANG_ES], "el cuerpo"));
+    err_translate_noun(NULL, "the request body");
+}
+
 /* A long message is cut between characters, never inside of one. */
 static void test_long_messages(void **state)
 {
@@ -130,6 +144,7 @@ int main(void)
         cmocka_unit_test(test_both_languages),
         cmocka_unit_test(test_without_translation),
         cmocka_unit_test(test_system_errors),
+        cmocka_unit_test(test_nouns),
         cmocka_unit_test(test_long_messages),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_language_of_a_header),
