@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "assistant/citation.h"
+#include "assistant/meaning.h"
 #include "retrieval/sentence.h"
 
 enum {
@@ -156,10 +157,10 @@ static void append_folded(struct str *out, const char *quote)
     }
 }
 
-/* Chooses the sentences; without a shared word the best hit's first sentence, which an embedder has found. */
-static bool choose(struct request *request, const struct scope *scope, const char *question,
-                   const struct search_hit *hits, size_t hit_count, struct quote **ret,
-                   size_t *ret_count, struct err *err)
+/* Chooses the sentences: by their words; where no word is shared by their meaning; at last the best hit's first one. */
+static bool choose(struct runtime *runtime, struct request *request, const struct scope *scope,
+                   const char *question, const struct search_hit *hits, size_t hit_count,
+                   struct quote **ret, size_t *ret_count, struct err *err)
 {
     struct quotable *passages = arena_array(request->arena, hit_count, sizeof(*passages));
     if (!passages)
@@ -170,6 +171,9 @@ static bool choose(struct request *request, const struct scope *scope, const cha
     struct quote_query query = {question, passages, hit_count, EXTRACT_SENTENCES};
     if (!index_best_sentences(scope->indexes, scope->count, &query, request->arena, ret, ret_count,
                               err))
+        return false;
+    if (*ret_count == 0 && !meaning_best_sentences(runtime, request, question, hits, hit_count,
+                                                   EXTRACT_SENTENCES, ret, ret_count, err))
         return false;
     if (*ret_count > 0)
         return true;
@@ -219,7 +223,7 @@ bool sources_extract(struct runtime *runtime, struct request *request, const str
     }
     struct quote *quotes;
     size_t quote_count;
-    if (!choose(request, scope, question, hits, hit_count, &quotes, &quote_count, err))
+    if (!choose(runtime, request, scope, question, hits, hit_count, &quotes, &quote_count, err))
         return false;
     list.items = arena_array(request->arena, quote_count, sizeof(*list.items));
     if (!list.items)

@@ -320,6 +320,23 @@ static void test_with_models(void **state)
     assert_true(found.used_embedder);
 }
 
+/* A Spanish question, English text, no word in common: the embedder finds the passage and the sentence in it. */
+static void test_quotes_by_meaning_where_no_word_is_shared(void **state)
+{
+    struct fixture *fixture = *state;
+    add_model(fixture, "tiny-embed.gguf", "embed");
+    put(fixture, "home.txt",
+        "The bridge over the river was closed in that year. The dog is in the garden of the house. "
+        "The window of the kitchen looks to the street.");
+    ingest(fixture);
+    struct chat_result result = ask(fixture, "¿perros, jardín, casa?");
+    assert_int_equal(result.category, CHAT_DEGRADED);
+    assert_true(result.source_count >= 1);
+    assert_string_equal(result.sources[0].quote, "The dog is in the garden of the house.");
+    assert_true(trace_ms(&fixture->trace, "embed") > 0);
+    assert_quotes_hold(&result);
+}
+
 static void test_a_broken_embedder_degrades(void **state)
 {
     struct fixture *fixture = *state;
@@ -418,6 +435,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bad_files_are_reported_and_skipped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_changed_file_makes_its_quote_stale, setup, teardown),
         cmocka_unit_test_setup_teardown(test_with_models, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_quotes_by_meaning_where_no_word_is_shared, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_a_broken_embedder_degrades, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stores_and_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cancel_and_deadline, setup, teardown),
