@@ -367,7 +367,7 @@ def ingest_draws_a_bar_on_a_terminal(home):
     terminal = home.terminal("ingest", "docs", columns=70)
     assert terminal.wait() == 0
     assert "█" in terminal.raw and "4/4" in terminal.raw and "file4.txt" in terminal.raw, terminal.raw
-    assert terminal.text.rstrip().split("\n")[-1].lstrip("\r").find("3 added") >= 0, terminal.text
+    assert terminal.text.rstrip().split("\n")[-2].lstrip("\r").find("3 added") >= 0, terminal.text
     plain = home.terminal("ingest", "docs", columns=70, LANG="C")
     assert plain.wait() == 0 and "[###" in plain.raw and "█" not in plain.raw, plain.raw
 
