@@ -9,8 +9,6 @@ enum { DOCUMENTS_MAX = 100000 };
 
 /* ---------------------------------------------------------------- stores */
 
-/* The embedder's key without loading its model would need the file's hash; counts tell of vectors only while the
- * model is at hand, that is loaded: a status call never loads one. */
 static bool fill_store(struct runtime *runtime, const struct collection *collection,
                        struct store_info *ret, struct err *err)
 {
@@ -25,7 +23,6 @@ static bool fill_store(struct runtime *runtime, const struct collection *collect
         .bytes = counts.bytes,
         .documents = counts.documents,
         .passages = counts.passages,
-        .embedded = counts.embedded,
     };
     return true;
 }

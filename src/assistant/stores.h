@@ -20,7 +20,6 @@ struct store_info {
     uint64_t bytes;       /* of its documents */
     size_t documents;
     size_t passages;
-    size_t embedded; /* passages with a vector of the current embedder */
 };
 
 struct file_info {

@@ -41,7 +41,6 @@ void stores_write_store(struct writer *writer, const struct store_info *store, s
     writer_object(writer, "jarvis");
     writer_uint(writer, "documents", store->documents);
     writer_uint(writer, "passages", store->passages);
-    writer_uint(writer, "embedded", store->embedded);
     writer_end(writer);
     writer_end(writer);
 }
