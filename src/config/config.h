@@ -61,6 +61,13 @@ struct model_entry {
         "compute threads of a model; 0: as many as cores")                                         \
     INT(worker_load_timeout_s, "worker.load_timeout_s", 600, 1, 86400,                             \
         "longest a model may take to load, in seconds")                                            \
+    TEXT(devices, "devices", "", 0, 2047,                                                          \
+         "compute devices to count on instead of those found, as \"gpu0:16384MiB,gpu1:8192MiB\"")  \
+    TEXT(pull_hub_url, "pull.hub_url", "https://huggingface.co", 1, 1023,                          \
+         "where \"jarvis pull hf:…\" finds models")                                                \
+    TEXT(pull_token_file, "pull.token_file", "", 0, 4095,                                          \
+         "file with the hub's token for models that ask for one; empty: HF_TOKEN")                 \
+    INT(pull_max_gib, "pull.max_gib", 200, 1, 16384, "largest model to download, in GiB")          \
     TEXT(log_level, "log.level", "info", 1, 10, "debug, info, warn or error")                      \
     BOOL(log_query_text, "log.query_text", false, "write the text of questions to the log")
 

@@ -105,6 +105,8 @@ bool setting_nearest(const char *name, char out[SETTING_KEY_MAX])
         const char *key = setting_table[i].key;
         consider(&nearest, key, strlen(key), name_distance(name, key));
         const char *dot = strchr(key, '.');
+        if (!dot)
+            continue;
         char section[SETTING_KEY_MAX];
         snprintf(section, sizeof(section), "%.*s", (int)(dot - key), key);
         consider(&nearest, section, strlen(section), name_distance(name, section));

@@ -76,6 +76,8 @@ void msg_put_load(struct str *out, const struct msg_load *message)
     wire_put_u32(out, message->threads);
     wire_put_i32(out, message->gpu_layers);
     wire_put_text(out, message->charset);
+    wire_put_text(out, message->devices);
+    wire_put_text(out, message->rpc_hosts);
 }
 
 bool msg_get_load(const void *bytes, size_t length, struct arena *arena, struct msg_load *ret,
@@ -90,6 +92,8 @@ bool msg_get_load(const void *bytes, size_t length, struct arena *arena, struct 
     message.threads = wire_get_u32(&in);
     message.gpu_layers = wire_get_i32(&in);
     message.charset = wire_get_text(&in, arena);
+    message.devices = wire_get_text(&in, arena);
+    message.rpc_hosts = wire_get_text(&in, arena);
     if (!wire_done(&in, "LOAD", err))
         return false;
     *ret = message;

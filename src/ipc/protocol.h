@@ -38,6 +38,9 @@ enum frame_type {
     FRAME_STATS = 19,    /* -> STATED */
     FRAME_PROBE = 20,    /* -> PROBED: the worker tries what its sandbox forbids, and tells */
     FRAME_SHUTDOWN = 21, /* finish nothing, leave with status 0 */
+    FRAME_DEVICES = 24,  /* -> DEVICES_FOUND: the compute devices that ggml knows */
+    FRAME_THREADS =
+        25, /* struct msg_threads, no answer: compute with so many threads from now on */
     /* worker -> service, answers */
     FRAME_PROGRESS = 40,  /* struct msg_progress */
     FRAME_LOADED = 41,    /* struct msg_loaded */
@@ -49,9 +52,10 @@ enum frame_type {
     FRAME_DONE = 47,      /* struct msg_done */
     FRAME_PARSED = 48,    /* struct msg_parsed */
     FRAME_PONG = 49,
-    FRAME_STATED = 50, /* struct msg_stats */
-    FRAME_PROBED = 51, /* struct msg_probed */
-    FRAME_ERROR = 60,  /* struct err */
+    FRAME_STATED = 50,        /* struct msg_stats */
+    FRAME_PROBED = 51,        /* struct msg_probed */
+    FRAME_DEVICES_FOUND = 54, /* struct msg_devices */
+    FRAME_ERROR = 60,         /* struct err */
 };
 
 /* What a model is for. */
@@ -85,6 +89,11 @@ struct msg_load {
     int32_t gpu_layers; /* -1: all that fit */
     const char
         *charset; /* ROLE_PARSER: an iconv name to be opened before the sandbox; "" for none */
+    /* Devices to put layers on, with their shares of them: "Vulkan0:3,Vulkan1:1" (without a number: by free memory);
+     * "": every GPU that there is. */
+    const char *devices;
+    /* Hosts that run ggml-rpc-server, "10.0.0.2:50052,…", whose devices are then known as well; "" for none. */
+    const char *rpc_hosts;
 };
 
 struct msg_progress {
@@ -254,6 +263,29 @@ struct msg_probed {
     bool no_new_privileges;
 };
 
+/* What a device computes with. A GPU that shares the machine's memory is integrated. */
+enum device_kind { DEVICE_CPU, DEVICE_GPU, DEVICE_INTEGRATED, DEVICE_ACCELERATOR, DEVICE_KINDS };
+
+enum { MSG_DEVICES_MAX = 64 };
+
+struct msg_device {
+    const char *name;        /* as ggml calls it: "CPU" "Vulkan0" "CUDA1" "RPC0" */
+    const char *description; /* "llvmpipe (LLVM 15.0.6, 256 bits)" */
+    const char *backend;     /* "CPU" "Vulkan" "CUDA" "RPC" */
+    enum device_kind kind;
+    uint64_t free_bytes;
+    uint64_t total_bytes;
+};
+
+struct msg_devices {
+    const struct msg_device *devices;
+    uint32_t count;
+};
+
+struct msg_threads {
+    uint32_t threads; /* >= 1; more than the LOAD said count as that many */
+};
+
 #define MSG_CODEC(name)                                                        \
     void msg_put_##name(struct str *out, const struct msg_##name *message);    \
     bool msg_get_##name(const void *bytes, size_t length, struct arena *arena, \
@@ -276,6 +308,8 @@ MSG_CODEC(parse)
 MSG_CODEC(parsed)
 MSG_CODEC(stats)
 MSG_CODEC(probed)
+MSG_CODEC(devices)
+MSG_CODEC(threads)
 #undef MSG_CODEC
 
 void msg_put_path(struct str *out, const char *path); /* INSPECT */

@@ -201,7 +201,7 @@ static void count_key(void *user, const char *key, const char *value, const char
     struct count *count = user;
     count->keys++;
     count->translated += strcmp(lang_text(LANG_ES, help), help) != 0;
-    assert_non_null(strchr(key, '.'));
+    assert_true(strchr(key, '.') || strcmp(key, "devices") == 0);
     assert_non_null(value);
 }
 

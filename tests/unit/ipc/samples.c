@@ -11,7 +11,9 @@ static const struct msg_load load = {.role = ROLE_RERANK,
                                      .slots = 4,
                                      .threads = 2,
                                      .gpu_layers = -1,
-                                     .charset = "ISO-8859-15"};
+                                     .charset = "ISO-8859-15",
+                                     .devices = "Vulkan0:3,Vulkan1:1",
+                                     .rpc_hosts = "10.0.0.2:50052"};
 static const struct msg_progress progress = {.fraction = 0.25F, .bytes_total = 1ULL << 40};
 static const struct msg_loaded loaded = {.description = "llama 7B Q4_K",
                                          .parameters = 7000000000,
@@ -83,6 +85,18 @@ static const struct msg_stats stats = {.resident_bytes = 5, .peak_bytes = 6, .bu
 static const struct msg_probed probed = {
     .open_errno = 13, .socket_errno = 1, .exec_errno = -1, .no_new_privileges = true};
 
+static const struct msg_device some_devices[] = {
+    {.name = "CPU", .description = "", .backend = "CPU", .kind = DEVICE_CPU, .total_bytes = 9},
+    {.name = "Vulkan0",
+     .description = "a GPU",
+     .backend = "Vulkan",
+     .kind = DEVICE_INTEGRATED,
+     .free_bytes = 1ULL << 34,
+     .total_bytes = 1ULL << 35},
+};
+static const struct msg_devices devices = {.devices = some_devices, .count = 2};
+static const struct msg_threads threads = {.threads = 3};
+
 #define CODEC(name, value)                                                          \
     static void sample_##name(struct str *out)                                      \
     {                                                                               \
@@ -114,6 +128,8 @@ CODEC(parse, parse)
 CODEC(parsed, parsed)
 CODEC(stats, stats)
 CODEC(probed, probed)
+CODEC(devices, devices)
+CODEC(threads, threads)
 #undef CODEC
 
 static void sample_path(struct str *out)
@@ -154,10 +170,10 @@ static bool again_err(const void *bytes, size_t length, struct arena *arena, str
 #name, sample_##name, again_##name \
     }
 const struct codec_case codec_cases[] = {
-    CASE(hello),    CASE(load),    CASE(progress), CASE(loaded), CASE(inspected),
-    CASE(texts),    CASE(vectors), CASE(counts),   CASE(rerank), CASE(scores),
-    CASE(generate), CASE(tokens),  CASE(done),     CASE(parse),  CASE(parsed),
-    CASE(stats),    CASE(probed),  CASE(path),     CASE(err),
+    CASE(hello),   CASE(load),   CASE(progress), CASE(loaded), CASE(inspected), CASE(texts),
+    CASE(vectors), CASE(counts), CASE(rerank),   CASE(scores), CASE(generate),  CASE(tokens),
+    CASE(done),    CASE(parse),  CASE(parsed),   CASE(stats),  CASE(probed),    CASE(devices),
+    CASE(threads), CASE(path),   CASE(err),
 };
 #undef CASE
 const size_t codec_case_count = sizeof(codec_cases) / sizeof(codec_cases[0]);
