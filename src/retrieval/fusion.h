@@ -43,8 +43,4 @@ void fusion_convex(struct fusion_candidate *candidates, size_t count, double alp
  */
 void fusion_rrf(struct fusion_candidate *candidates, size_t count);
 
-/* Puts the numbers of the `want` largest scores above `floor` into ret[], largest first, the
- * smaller number first among equals; returns how many. O(count · log want), no allocation. */
-size_t fusion_top(const float *scores, size_t count, float floor, uint32_t *ret, size_t want);
-
 #endif

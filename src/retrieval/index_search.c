@@ -1,11 +1,12 @@
-/* A search, step by step: the question becomes terms; each index scores all its passages by words
- * and by meaning; the best of both lists are the candidates, each with both exact scores; fusion
- * ranks the candidates of all indexes together. */
+/* A search, step by step: the question becomes terms; each index ranks its passages by words and by
+ * meaning; the best of both lists are the candidates, each with both exact scores; fusion ranks the
+ * candidates of all indexes together. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/vec.h"
 #include "retrieval/index_content.h"
+#include "retrieval/top.h"
 
 enum { CANDIDATES_MAX = 1 << 24 };
 
@@ -20,21 +21,19 @@ struct pool {
     uint32_t list; /* number of the index at hand */
 };
 
-/* The scores of every passage of one index, and the best slots of both lists. */
+/* The best slots of one index by both rankings, each slot once, with both exact scores. */
 struct scan {
-    uint32_t slots;
-    float *sparse;
-    float *dense;
-    bool has_dense;
-    uint32_t *best; /* room for both lists */
-    size_t best_count;
+    size_t count;
+    uint32_t *slots; /* ascending; room for both lists */
+    float *sparse;   /* 0: no word is shared */
+    float *dense;    /* VECTOR_NONE: no vector */
 };
 
 static void scan_free(struct scan *scan)
 {
+    free(scan->slots);
     free(scan->sparse);
     free(scan->dense);
-    free(scan->best);
 }
 
 static int compare_slots(const void *left, const void *right)
@@ -47,60 +46,97 @@ static int compare_slots(const void *left, const void *right)
 /* Sorts the slots and drops what is there twice. */
 static void unite(struct scan *scan)
 {
-    qsort(scan->best, scan->best_count, sizeof(*scan->best), compare_slots);
+    qsort(scan->slots, scan->count, sizeof(*scan->slots), compare_slots);
     size_t kept = 0;
-    for (size_t i = 0; i < scan->best_count; i++)
-        if (i == 0 || scan->best[i] != scan->best[i - 1])
-            scan->best[kept++] = scan->best[i];
-    scan->best_count = kept;
+    for (size_t i = 0; i < scan->count; i++)
+        if (i == 0 || scan->slots[i] != scan->slots[i - 1])
+            scan->slots[kept++] = scan->slots[i];
+    scan->count = kept;
+}
+
+static void add_slots(struct scan *scan, const struct top *top)
+{
+    for (size_t i = 0; i < top->count; i++)
+        scan->slots[scan->count++] = top->items[i].number;
+}
+
+/* The best by words into `top`, and every slot's score into `scores`. */
+static void rank_words(const struct content *content, const struct bm25_query *terms, float *scores,
+                       struct top *top)
+{
+    bm25_score(content->bm25, terms, scores);
+    uint32_t slots = bm25_slots(content->bm25);
+    for (uint32_t slot = 0; slot < slots; slot++)
+        if (scores[slot] > 0)
+            top_offer(top, (struct top_item){scores[slot], slot});
+}
+
+/* Both scores of the slots that were found. */
+static bool score_slots(const struct content *content, const float *words,
+                        const struct index_query *query, struct scan *scan, struct err *err)
+{
+    for (size_t i = 0; i < scan->count; i++) {
+        scan->sparse[i] = words[scan->slots[i]];
+        scan->dense[i] = VECTOR_NONE;
+    }
+    return !query->vector || vectors_count(content->vectors) == 0 ||
+           vectors_cosines(content->vectors, query->vector, query->dimensions, scan->slots,
+                           scan->count, scan->dense, err);
+}
+
+static bool scan_lists(const struct content *content, const struct bm25_query *terms,
+                       const struct index_query *query, bool use_dense, float *words,
+                       struct top *top, struct scan *scan, struct err *err)
+{
+    rank_words(content, terms, words, top);
+    if (!use_dense || query->method == FUSION_RRF || query->alpha < 1)
+        add_slots(scan, top);
+    if (use_dense && vectors_count(content->vectors) > 0 &&
+        (query->method == FUSION_RRF || query->alpha > 0)) {
+        if (!vectors_top(content->vectors, query->vector, query->dimensions, NULL, top, err))
+            return false;
+        add_slots(scan, top);
+    }
+    unite(scan);
+    return score_slots(content, words, query, scan, err);
 }
 
 static bool scan_content(const struct content *content, const struct bm25_query *terms,
                          const struct index_query *query, bool use_dense, size_t want,
                          struct scan *scan, struct err *err)
 {
-    scan->slots = bm25_slots(content->bm25);
-    if (want > scan->slots)
-        want = scan->slots;
-    scan->sparse = calloc((size_t)scan->slots + 1, sizeof(*scan->sparse));
-    scan->dense = calloc((size_t)scan->slots + 1, sizeof(*scan->dense));
-    scan->best = calloc(2 * want + 1, sizeof(*scan->best));
-    if (!scan->sparse || !scan->dense || !scan->best)
-        return err_no_memory(err);
-    bm25_score(content->bm25, terms, scan->sparse);
-    scan->has_dense = query->vector && vectors_count(content->vectors) > 0;
-    if (scan->has_dense && !vectors_score(content->vectors, query->vector, query->dimensions,
-                                          scan->dense, scan->slots, err))
-        return false;
-    bool words = !use_dense || query->method == FUSION_RRF || query->alpha < 1;
-    bool meaning = use_dense && (query->method == FUSION_RRF || query->alpha > 0);
-    if (words)
-        scan->best_count = fusion_top(scan->sparse, scan->slots, 0, scan->best, want);
-    if (meaning && scan->has_dense)
-        scan->best_count +=
-            fusion_top(scan->dense, scan->slots, VECTOR_NONE, scan->best + scan->best_count, want);
-    unite(scan);
-    return true;
+    uint32_t slots = bm25_slots(content->bm25);
+    struct top top = {.want = want < slots ? want : slots};
+    float *words = calloc((size_t)slots + 1, sizeof(*words));
+    top.items = calloc(top.want + 1, sizeof(*top.items));
+    scan->slots = calloc(2 * top.want + 1, sizeof(*scan->slots));
+    scan->sparse = calloc(2 * top.want + 1, sizeof(*scan->sparse));
+    scan->dense = calloc(2 * top.want + 1, sizeof(*scan->dense));
+    bool ok = words && top.items && scan->slots && scan->sparse && scan->dense;
+    ok = ok ? scan_lists(content, terms, query, use_dense, words, &top, scan, err)
+            : err_no_memory(err);
+    free(words);
+    free(top.items);
+    return ok;
 }
 
 static bool add_candidates(struct pool *pool, const struct content *content,
                            const struct scan *scan, struct err *err)
 {
-    size_t need = pool->count + scan->best_count;
+    size_t need = pool->count + scan->count;
     if (!vec_reserve(&pool->candidates, &pool->capacity, need + 1, sizeof(*pool->candidates),
                      CANDIDATES_MAX, err) ||
         !vec_reserve(&pool->keys, &pool->key_capacity, need + 1, sizeof(*pool->keys),
                      CANDIDATES_MAX, err))
         return false;
-    for (size_t i = 0; i < scan->best_count; i++) {
-        uint32_t slot = scan->best[i];
-        bool has_dense = scan->has_dense && scan->dense[slot] > VECTOR_NONE;
-        pool->keys[pool->count] = content->keys[slot];
+    for (size_t i = 0; i < scan->count; i++) {
+        bool has_dense = scan->dense[i] > VECTOR_NONE;
+        pool->keys[pool->count] = content->keys[scan->slots[i]];
         pool->candidates[pool->count] =
             (struct fusion_candidate){.list = pool->list,
                                       .slot = (uint32_t)pool->count,
-                                      .sparse = scan->sparse[slot],
-                                      .dense = has_dense ? scan->dense[slot] : 0,
+                                      .sparse = scan->sparse[i],
+                                      .dense = has_dense ? scan->dense[i] : 0,
                                       .has_dense = has_dense};
         pool->count++;
     }
