@@ -9,6 +9,7 @@
 #define JARVIS_ASSISTANT_HOUSE_H
 
 #define HOUSE_EMBEDDER "jarvis-embed.gguf"
+#define HOUSE_SPEECH   "jarvis-speech.bin"
 
 /* The absolute path of a file among those models; `program` is the absolute path of the jarvis binary. */
 char *house_model(const char *program, const char *file);

@@ -19,6 +19,7 @@ static bool open_parts(struct runtime *runtime, const struct runtime_options *op
         .program = options->program,
         .models_dir = options->paths->models,
         .house_embedder = options->house_embedder,
+        .house_speech = options->house_speech,
         .config = options->config,
         .log = options->log,
         .keep_spare = true,

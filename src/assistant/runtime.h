@@ -25,6 +25,7 @@ struct runtime_options {
     struct log *log;              /* must outlive the runtime; NULL discards */
     const char *program;          /* the jarvis binary, for workers */
     const char *house_embedder;   /* see house.h; NULL: without a configured one there is none */
+    const char *house_speech;     /* the same for speech */
 };
 
 bool runtime_open(const struct runtime_options *options, struct runtime **ret, struct err *err);

@@ -16,7 +16,7 @@ static const struct option_spec models_options[] = {
     {.name = "role",
      .type = OPTION_TEXT,
      .value = N_("ROLE"),
-     .help = N_("with add: chat, embedding or rerank (default: by the file)")},
+     .help = N_("with add: chat, embedding, rerank or speech (default: by the file)")},
     OPTION_JSON_ROW,
 };
 

@@ -195,12 +195,14 @@ static bool serve_with_config(struct serving *serving, const struct config *conf
         !log_open(serving->paths->log_file, level, &serving->log, err))
         return false;
     char *embedder = house_model(program, HOUSE_EMBEDDER);
+    char *speech = house_model(program, HOUSE_SPEECH);
     const struct runtime_options options = {
         .paths = serving->paths,
         .config = config,
         .log = serving->log,
         .program = program,
         .house_embedder = embedder,
+        .house_speech = speech,
     };
     struct runtime *runtime;
     bool ok = runtime_open(&options, &runtime, err);
@@ -211,6 +213,7 @@ static bool serve_with_config(struct serving *serving, const struct config *conf
     if (!ok)
         log_error(serving->log, NULL, "serve", err);
     free(embedder);
+    free(speech);
     log_close(serving->log);
     return ok;
 }

@@ -47,6 +47,8 @@ const char *model_view_role(enum lang lang, const char *role)
         return TR(lang, "embedding");
     if (strcmp(role, "rerank") == 0)
         return TR(lang, "rerank");
+    if (strcmp(role, "speech") == 0)
+        return TR(lang, "speech");
     return role;
 }
 

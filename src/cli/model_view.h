@@ -14,7 +14,7 @@
 
 struct model_view {
     const char *name;
-    const char *role;  /* "chat" "embedding" "rerank" */
+    const char *role;  /* "chat" "embedding" "rerank" "speech" */
     const char *state; /* "cold" "loading" "ready" "failed" */
     const char *path;  /* "" for "jarvis", which is no file */
     const char *why;

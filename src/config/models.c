@@ -112,7 +112,8 @@ static bool read_role(yyjson_val *value, const char *where, enum model_role *ret
     if (name && model_role_parse(name, ret) && *ret != ROLE_PARSER)
         return true;
     return err_set_param(err, ERR_CONFIG, "role",
-                         "%s: \"role\" must be \"chat\", \"embedding\" or \"rerank\"", where);
+                         "%s: \"role\" must be \"chat\", \"embedding\", \"rerank\" or \"speech\"",
+                         where);
 }
 
 static bool read_field(struct model_entry *entry, enum entry_field field, yyjson_val *value,

@@ -6,7 +6,8 @@
 #include "ipc/protocol.h"
 #include "ipc/wire.h"
 
-static const char *const role_names[ROLE_COUNT] = {"chat", "embedding", "rerank", "parser"};
+static const char *const role_names[ROLE_COUNT] = {"chat", "embedding", "rerank", "speech",
+                                                   "parser"};
 
 const char *model_role_name(enum model_role role)
 {

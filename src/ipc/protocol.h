@@ -30,15 +30,16 @@ enum frame_type {
     FRAME_EMBED = 12,   /* struct msg_texts -> VECTORS */
     FRAME_COUNT =
         13, /* struct msg_texts -> COUNTS: tokens of each text, special tokens not counted */
-    FRAME_RERANK = 14,   /* struct msg_rerank -> SCORES */
-    FRAME_GENERATE = 15, /* struct msg_generate -> TOKENS* then DONE */
-    FRAME_PARSE = 16,    /* struct msg_parse -> PARSED */
-    FRAME_CANCEL = 17,   /* no payload; id names the request */
-    FRAME_PING = 18,     /* -> PONG */
-    FRAME_STATS = 19,    /* -> STATED */
-    FRAME_PROBE = 20,    /* -> PROBED: the worker tries what its sandbox forbids, and tells */
-    FRAME_SHUTDOWN = 21, /* finish nothing, leave with status 0 */
-    FRAME_DEVICES = 24,  /* -> DEVICES_FOUND: the compute devices that ggml knows */
+    FRAME_RERANK = 14,     /* struct msg_rerank -> SCORES */
+    FRAME_GENERATE = 15,   /* struct msg_generate -> TOKENS* then DONE */
+    FRAME_PARSE = 16,      /* struct msg_parse -> PARSED */
+    FRAME_CANCEL = 17,     /* no payload; id names the request */
+    FRAME_PING = 18,       /* -> PONG */
+    FRAME_STATS = 19,      /* -> STATED */
+    FRAME_PROBE = 20,      /* -> PROBED: the worker tries what its sandbox forbids, and tells */
+    FRAME_SHUTDOWN = 21,   /* finish nothing, leave with status 0 */
+    FRAME_TRANSCRIBE = 22, /* struct msg_transcribe -> TRANSCRIBED */
+    FRAME_DEVICES = 24,    /* -> DEVICES_FOUND: the compute devices that ggml knows */
     FRAME_THREADS =
         25, /* struct msg_threads, no answer: compute with so many threads from now on */
     /* worker -> service, answers */
@@ -54,14 +55,15 @@ enum frame_type {
     FRAME_PONG = 49,
     FRAME_STATED = 50,        /* struct msg_stats */
     FRAME_PROBED = 51,        /* struct msg_probed */
+    FRAME_TRANSCRIBED = 52,   /* struct msg_transcribed */
     FRAME_DEVICES_FOUND = 54, /* struct msg_devices */
     FRAME_ERROR = 60,         /* struct err */
 };
 
 /* What a model is for. */
-enum model_role { ROLE_CHAT, ROLE_EMBEDDING, ROLE_RERANK, ROLE_PARSER, ROLE_COUNT };
+enum model_role { ROLE_CHAT, ROLE_EMBEDDING, ROLE_RERANK, ROLE_SPEECH, ROLE_PARSER, ROLE_COUNT };
 
-/* "chat" "embedding" "rerank" "parser". */
+/* "chat" "embedding" "rerank" "speech" "parser". */
 const char *model_role_name(enum model_role role);
 bool model_role_parse(const char *name, enum model_role *ret);
 
@@ -71,6 +73,10 @@ enum {
     MSG_MESSAGES_MAX = 1024, /* messages of one GENERATE */
     MSG_STOPS_MAX = 16,
     MSG_LOGPROBS_MAX = 20,
+    MSG_SPEECH_RATE = 16000,                       /* samples a second of all speech, mono */
+    MSG_SPEECH_SAMPLES_MAX = 30 * MSG_SPEECH_RATE, /* of one TRANSCRIBE */
+    MSG_SEGMENTS_MAX = 512,                        /* of one TRANSCRIBED */
+    MSG_WORDS_MAX = 4096,
 };
 
 struct msg_hello {
@@ -80,7 +86,7 @@ struct msg_hello {
 
 struct msg_load {
     enum model_role role;
-    const char *path; /* GGUF file */
+    const char *path; /* GGUF file; ggml's own format for speech */
     /* Tokens a sequence may hold; 0: the model's own, at most 8192 for chat and 2048 for embedding and rerank, whose
      * buffers grow with its square. */
     uint32_t context_length;
@@ -249,6 +255,46 @@ struct msg_parsed {
     uint32_t file_length;
 };
 
+/* A piece of speech that is to become text. */
+struct msg_transcribe {
+    const float *samples; /* at MSG_SPEECH_RATE, nominally -1..1, finite */
+    uint32_t sample_count;
+    const char *language; /* "es"; "" to be detected */
+    const char *prompt;   /* what came before, or names to expect; "" */
+    float temperature;    /* 0: greedy, warmer only where that fails */
+    bool translate;       /* to English */
+    bool words;           /* the times of words are wanted */
+    bool fast;            /* a partial result is wanted: nothing is tried a second time */
+};
+
+struct msg_word {
+    const char *text;  /* without spaces around it */
+    uint32_t start_ms; /* from the first sample on */
+    uint32_t end_ms;
+    float probability;
+};
+
+struct msg_segment {
+    const char *text;
+    uint32_t start_ms;
+    uint32_t end_ms;
+    float mean_logprob;  /* of its tokens */
+    float no_speech;     /* probability that nobody speaks */
+    uint32_t first_word; /* of this segment among the words */
+    uint32_t word_count;
+    uint32_t tokens;
+};
+
+struct msg_transcribed {
+    const char *language; /* that was given, or detected */
+    float language_probability;
+    const struct msg_segment *segments;
+    uint32_t segment_count;
+    const struct msg_word *words;
+    uint32_t word_count;
+    double compute_ms;
+};
+
 struct msg_stats {
     uint64_t resident_bytes;
     uint64_t peak_bytes;
@@ -306,6 +352,8 @@ MSG_CODEC(tokens)
 MSG_CODEC(done)
 MSG_CODEC(parse)
 MSG_CODEC(parsed)
+MSG_CODEC(transcribe)
+MSG_CODEC(transcribed)
 MSG_CODEC(stats)
 MSG_CODEC(probed)
 MSG_CODEC(devices)

@@ -1,4 +1,4 @@
-/* lease.c - the work that is done with a lease, but for generation: embed, count, rerank.
+/* lease.c - the work that is done with a lease, but for generation: embed, count, rerank, transcribe.
  *
  * Long lists go to the worker in parts of bounded size, so that a cancel takes effect soon, progress is even, and no
  * message is near the limit. A part whose worker dies is sent once more, to a fresh one: nothing of it has left yet.
@@ -311,4 +311,25 @@ bool lease_rerank(struct lease *lease, const char *query, const char *const *doc
     }
     *ret = out;
     return true;
+}
+
+/* ---------------------------------------------------------------- transcribe */
+
+bool lease_transcribe(struct lease *lease, const struct msg_transcribe *request,
+                      const struct wait *wait, struct arena *arena, struct msg_transcribed *ret,
+                      struct err *err)
+{
+    struct err own = {.code = ERR_NONE};
+    struct err *told = err ? err : &own;
+    struct str payload;
+    struct frame frame;
+    str_init(&payload, FRAME_PAYLOAD_MAX);
+    msg_put_transcribe(&payload, request);
+    bool ok = ask(lease, FRAME_TRANSCRIBE, &payload, FRAME_TRANSCRIBED, wait, &frame, told);
+    str_free(&payload);
+    if (!ok)
+        return false;
+    ok = msg_get_transcribed(frame.payload, frame.length, arena, ret, told);
+    frame_free(&frame);
+    return ok;
 }

@@ -30,14 +30,15 @@ static void registry_free(struct registry *registry)
     free(registry);
 }
 
-/* Makes the house's embedder known, unless the configuration has a model of that name. */
-static bool add_house(struct registry *registry, const char *path, struct err *err)
+/* Makes a model of the house known, unless there is none or the configuration has a model of that name. */
+static bool add_house(struct registry *registry, const char *name, enum model_role role,
+                      const char *path, struct err *err)
 {
-    char name[] = REGISTRY_HOUSE_EMBEDDER, none[] = "";
+    char none[] = "";
     const struct model_entry entry = {
-        .name = name,
-        .path = (char *)path, /* only read, and copied */
-        .role = ROLE_EMBEDDING,
+        .name = (char *)(uintptr_t)name, /* only read, and copied, as the path is */
+        .path = (char *)(uintptr_t)path,
+        .role = role,
         .slots = 1,
         .query_prefix = none,
         .passage_prefix = none,
@@ -69,7 +70,9 @@ static bool fill(struct registry *registry, const struct registry_options *optio
     for (size_t i = 0; i < config->model_count; i++)
         if (!registry_add(registry, &config->models[i], err))
             return false;
-    if (!add_house(registry, options->house_embedder, err))
+    if (!add_house(registry, REGISTRY_HOUSE_EMBEDDER, ROLE_EMBEDDING, options->house_embedder,
+                   err) ||
+        !add_house(registry, REGISTRY_HOUSE_SPEECH, ROLE_SPEECH, options->house_speech, err))
         return false;
     return keeper_start(registry, err);
 }

@@ -31,14 +31,16 @@
 struct registry;
 struct lease;
 
-/* Name of the embedding model that came with the program. A configured model of this name takes its place. */
+/* Names of the models that came with the program. A configured model of such a name takes its place. */
 #define REGISTRY_HOUSE_EMBEDDER "jarvis-embed"
+#define REGISTRY_HOUSE_SPEECH   "jarvis-speech"
 
 struct registry_options {
     const char *
         program; /* path of the jarvis binary, started as `PROGRAM worker` with the socket as fd 3 */
     const char *models_dir;      /* where relative model paths begin */
     const char *house_embedder;  /* the embedding model that came with the program; NULL: none */
+    const char *house_speech;    /* the speech model that came with it; NULL: none */
     const struct config *config; /* read while opening: models, memory.*, worker.* */
     struct log *log;
     bool keep_spare; /* false in tests that count processes */
@@ -99,6 +101,11 @@ bool lease_count(struct lease *lease, const char *const *texts, size_t count,
 bool lease_rerank(struct lease *lease, const char *query, const char *const *documents,
                   size_t count, const struct wait *wait, struct arena *arena,
                   struct msg_scores *ret, struct err *err);
+
+/* The text of a piece of speech of at most MSG_SPEECH_SAMPLES_MAX samples. */
+bool lease_transcribe(struct lease *lease, const struct msg_transcribe *request,
+                      const struct wait *wait, struct arena *arena, struct msg_transcribed *ret,
+                      struct err *err);
 
 /* Generation is pulled: start, then next until `done`, then end. */
 struct generation;

@@ -73,7 +73,7 @@ static bool parse_model_role(yyjson_val *root, int *ret, struct err *err)
         return false;
     if (name && (!model_role_parse(name, &role) || role == ROLE_PARSER))
         return err_set_param(err, ERR_INVALID_REQUEST, "role",
-                             "\"role\" must be \"chat\", \"embedding\" or \"rerank\"");
+                             "\"role\" must be \"chat\", \"embedding\", \"rerank\" or \"speech\"");
     *ret = name ? (int)role : -1;
     return true;
 }

@@ -81,6 +81,27 @@ static const struct msg_parsed parsed = {.format = DOCUMENT_HTML,
                                          .runs = runs,
                                          .run_count = 2,
                                          .file_length = 12};
+static const float sound[] = {0.0F, 0.25F, -1.0F};
+static const struct msg_transcribe transcribe = {.samples = sound,
+                                                 .sample_count = 3,
+                                                 .language = "es",
+                                                 .prompt = "Jarvis",
+                                                 .temperature = 0.2F,
+                                                 .translate = true,
+                                                 .words = true,
+                                                 .fast = true};
+static const struct msg_segment segments[] = {
+    {"\xc2\xbfqu\xc3\xa9 tal?", 0, 900, -0.5F, 0.1F, 0, 2, 4},
+    {"bien", 1000, 1500, -0.25F, 0, 2, 1, 2}};
+static const struct msg_word words[] = {
+    {"\xc2\xbfqu\xc3\xa9", 10, 300, 0.9F}, {"tal?", 300, 800, 0.8F}, {"bien", 1100, 1400, 1}};
+static const struct msg_transcribed transcribed = {.language = "es",
+                                                   .language_probability = 0.75F,
+                                                   .segments = segments,
+                                                   .segment_count = 2,
+                                                   .words = words,
+                                                   .word_count = 3,
+                                                   .compute_ms = 12.5};
 static const struct msg_stats stats = {.resident_bytes = 5, .peak_bytes = 6, .busy = 1};
 static const struct msg_probed probed = {
     .open_errno = 13, .socket_errno = 1, .exec_errno = -1, .no_new_privileges = true};
@@ -126,6 +147,8 @@ CODEC(tokens, tokens)
 CODEC(done, done)
 CODEC(parse, parse)
 CODEC(parsed, parsed)
+CODEC(transcribe, transcribe)
+CODEC(transcribed, transcribed)
 CODEC(stats, stats)
 CODEC(probed, probed)
 CODEC(devices, devices)
@@ -170,10 +193,10 @@ static bool again_err(const void *bytes, size_t length, struct arena *arena, str
 #name, sample_##name, again_##name \
     }
 const struct codec_case codec_cases[] = {
-    CASE(hello),   CASE(load),   CASE(progress), CASE(loaded), CASE(inspected), CASE(texts),
-    CASE(vectors), CASE(counts), CASE(rerank),   CASE(scores), CASE(generate),  CASE(tokens),
-    CASE(done),    CASE(parse),  CASE(parsed),   CASE(stats),  CASE(probed),    CASE(devices),
-    CASE(threads), CASE(path),   CASE(err),
+    CASE(hello),   CASE(load),    CASE(progress), CASE(loaded),     CASE(inspected),   CASE(texts),
+    CASE(vectors), CASE(counts),  CASE(rerank),   CASE(scores),     CASE(generate),    CASE(tokens),
+    CASE(done),    CASE(parse),   CASE(parsed),   CASE(transcribe), CASE(transcribed), CASE(stats),
+    CASE(probed),  CASE(devices), CASE(threads),  CASE(path),       CASE(err),
 };
 #undef CASE
 const size_t codec_case_count = sizeof(codec_cases) / sizeof(codec_cases[0]);

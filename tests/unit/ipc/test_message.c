@@ -1,4 +1,5 @@
 /* Every message survives the trip, and nothing else than a whole message is taken. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -127,6 +128,41 @@ static void huge_counts_allocate_nothing(void **state)
     assert_int_equal(err.code, ERR_PROTOCOL);
     assert_true(arena.used < 1024);
     arena_free(&arena);
+}
+
+/* True when a worker's answer with one segment and one word of these times is taken. */
+static bool takes_times(const struct msg_segment *segment, const struct msg_word *word)
+{
+    const struct msg_transcribed message = {
+        .language = "en", .segments = segment, .segment_count = 1, .words = word, .word_count = 1};
+    struct str bytes;
+    struct arena arena;
+    struct msg_transcribed back;
+    struct err err;
+    str_init(&bytes, FRAME_PAYLOAD_MAX);
+    arena_init(&arena, ARENA_MAX);
+    msg_put_transcribed(&bytes, &message);
+    bool ok = msg_get_transcribed(bytes.data, bytes.length, &arena, &back, &err);
+    arena_free(&arena);
+    str_free(&bytes);
+    return ok;
+}
+
+static void times_outside_of_the_sound_are_refused(void **state)
+{
+    (void)state;
+    const struct msg_word word = {"a", 10, 20, 1};
+    const struct msg_word late = {"a", 10, 30001, 1}, backwards = {"a", 20, 10, 1};
+    const struct msg_segment good = {"a", 0, 30000, 0, 0, 0, 1, 1};
+    const struct msg_segment wordless = {"a", 0, 30000, 0, 0, 0, 0, 1};
+    const struct msg_segment others = {"a", 0, 30000, 0, 0, 1, 1, 1};
+    const struct msg_segment vague = {"a", 0, 30000, NAN, 0, 0, 1, 1};
+    assert_true(takes_times(&good, &word));
+    assert_false(takes_times(&good, &late));
+    assert_false(takes_times(&good, &backwards));
+    assert_false(takes_times(&wordless, &word)); /* a word of no segment */
+    assert_false(takes_times(&others, &word));   /* a segment of a word that is not there */
+    assert_false(takes_times(&vague, &word));
 }
 
 static void one_text_too_many_is_refused(void **state)
@@ -294,6 +330,7 @@ int main(void)
         cmocka_unit_test(every_truncation_and_excess_is_refused),
         cmocka_unit_test(damaged_messages_are_refused_or_mean_what_they_say),
         cmocka_unit_test(huge_counts_allocate_nothing),
+        cmocka_unit_test(times_outside_of_the_sound_are_refused),
         cmocka_unit_test(one_text_too_many_is_refused),
         cmocka_unit_test(a_full_arena_is_a_clean_failure),
         cmocka_unit_test(a_map_must_cover_the_text_and_stay_in_the_file),
