@@ -17,17 +17,30 @@
 #include "base/str.h"
 #include "ipc/protocol.h"
 
+/* What may be tried, in the order in which the configuration names it, when a model does not fit as it is configured. */
+enum model_alternative {
+    ALTERNATIVE_SMALLER_CONTEXT,  /* "smaller_context": half of it, a quarter, … */
+    ALTERNATIVE_FEWER_GPU_LAYERS, /* "fewer_gpu_layers" */
+    ALTERNATIVE_FALLBACK,         /* "fallback": another model answers at once, instead of a wait */
+    ALTERNATIVE_COUNT,
+};
+
 /* One model of the configuration's "models". In the file the keys have the fields' names; name, path and role must
  * be there. Names are unique, 1 to 127 bytes, without spaces, quotes or backslashes. */
 struct model_entry {
     char *name;
     char *path; /* absolute, or below the models directory as written in the file */
     enum model_role role;
-    uint32_t context_length; /* 0: the model's own, at most 8192 */
+    uint32_t context_length; /* 0: the model's own, at most 8192 (chat) or 2048 (the others) */
     uint32_t slots;          /* chat: conversations at once; 2 when the file does not say */
     int32_t gpu_layers;      /* -1: all that fit */
     char *query_prefix;      /* put before a question that is embedded, e.g. "query: "; "" */
     char *passage_prefix;    /* put before a passage; "" */
+    bool preload;            /* loaded when the service starts */
+    bool pin;                /* never unloaded to make room, nor for being idle */
+    uint32_t ttl_s;          /* unloaded when nobody has used it for so long; 0: never */
+    enum model_alternative alternatives[ALTERNATIVE_COUNT];
+    uint32_t alternative_count;
 };
 
 /* CONFIG_TABLE: field, "key", type, default, minimum, maximum, help. Types: INT, DOUBLE, BOOL, TEXT (default as

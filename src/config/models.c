@@ -8,7 +8,7 @@
 #include "config/schema.h"
 
 enum { CONTEXT_MAX = 16 * 1024 * 1024, SLOTS_MAX = 64, SLOTS_DEFAULT = 2, LAYERS_MAX = 100000 };
-enum { PREFIX_MAX = 1024 };
+enum { PREFIX_MAX = 1024, TTL_MAX_S = 365 * 24 * 60 * 60 };
 
 enum entry_field {
     ENTRY_NAME,
@@ -19,12 +19,23 @@ enum entry_field {
     ENTRY_GPU_LAYERS,
     ENTRY_QUERY_PREFIX,
     ENTRY_PASSAGE_PREFIX,
+    ENTRY_PRELOAD,
+    ENTRY_PIN,
+    ENTRY_TTL_S,
+    ENTRY_ALTERNATIVES,
     ENTRY_FIELDS
 };
 
 static const char *const entry_keys[ENTRY_FIELDS] = {
-    "name",  "path",       "role",         "context_length",
-    "slots", "gpu_layers", "query_prefix", "passage_prefix",
+    "name",    "path",       "role",         "context_length",
+    "slots",   "gpu_layers", "query_prefix", "passage_prefix",
+    "preload", "pin",        "ttl_s",        "alternatives",
+};
+
+static const char *const alternative_names[ALTERNATIVE_COUNT] = {
+    [ALTERNATIVE_SMALLER_CONTEXT] = "smaller_context",
+    [ALTERNATIVE_FEWER_GPU_LAYERS] = "fewer_gpu_layers",
+    [ALTERNATIVE_FALLBACK] = "fallback",
 };
 
 static bool entry_key_find(const char *key, enum entry_field *ret)
@@ -48,10 +59,14 @@ static bool unknown_entry_key(const char *where, const char *key, struct err *er
         return err_set_param(err, ERR_CONFIG, key,
                              "%s: unknown key \"%s\" of a model; did you mean \"%s\"?", where, key,
                              best);
-    return err_set_param(err, ERR_CONFIG, key,
-                         "%s: unknown key \"%s\" of a model; known are name, path, role, "
-                         "context_length, slots, gpu_layers, query_prefix and passage_prefix",
-                         where, key);
+    struct str known;
+    str_init(&known, CONFIG_PLACE_MAX);
+    for (int field = 0; field < ENTRY_FIELDS; field++)
+        str_printf(&known, "%s%s", field > 0 ? ", " : "", entry_keys[field]);
+    err_set_param(err, ERR_CONFIG, key, "%s: unknown key \"%s\" of a model; known are %s", where,
+                  key, str_text(&known));
+    str_free(&known);
+    return false;
 }
 
 bool model_name_check(const char *name, const char *where, struct err *err)
@@ -116,6 +131,48 @@ static bool read_role(yyjson_val *value, const char *where, enum model_role *ret
                          where);
 }
 
+static bool read_bool(yyjson_val *value, enum entry_field field, const char *where, bool *ret,
+                      struct err *err)
+{
+    if (!yyjson_is_bool(value))
+        return err_set_param(err, ERR_CONFIG, entry_keys[field], "%s: \"%s\" must be true or false",
+                             where, entry_keys[field]);
+    *ret = yyjson_get_bool(value);
+    return true;
+}
+
+static bool find_alternative(const char *name, enum model_alternative *ret)
+{
+    for (int i = 0; name && i < ALTERNATIVE_COUNT; i++) {
+        if (strcmp(alternative_names[i], name) == 0) {
+            *ret = (enum model_alternative)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_alternatives(yyjson_val *value, const char *where, struct model_entry *entry,
+                              struct err *err)
+{
+    bool seen[ALTERNATIVE_COUNT] = {false};
+    bool ok = yyjson_is_arr(value);
+    yyjson_arr_iter walk = yyjson_arr_iter_with(value);
+    yyjson_val *item;
+    while (ok && (item = yyjson_arr_iter_next(&walk))) {
+        enum model_alternative found = ALTERNATIVE_COUNT;
+        ok = find_alternative(yyjson_get_str(item), &found) && !seen[found];
+        if (ok) {
+            seen[found] = true;
+            entry->alternatives[entry->alternative_count++] = found;
+        }
+    }
+    return ok || err_set_param(err, ERR_CONFIG, "alternatives",
+                               "%s: \"alternatives\" must be a list of \"smaller_context\", "
+                               "\"fewer_gpu_layers\" and \"fallback\", each at most once",
+                               where);
+}
+
 static bool read_field(struct model_entry *entry, enum entry_field field, yyjson_val *value,
                        const char *where, struct err *err)
 {
@@ -147,6 +204,14 @@ static bool read_field(struct model_entry *entry, enum entry_field field, yyjson
         return read_text(value, field, PREFIX_MAX, where, &entry->query_prefix, err);
     case ENTRY_PASSAGE_PREFIX:
         return read_text(value, field, PREFIX_MAX, where, &entry->passage_prefix, err);
+    case ENTRY_PRELOAD: return read_bool(value, field, where, &entry->preload, err);
+    case ENTRY_PIN: return read_bool(value, field, where, &entry->pin, err);
+    case ENTRY_TTL_S:
+        if (!read_number(value, field, 0, TTL_MAX_S, where, &number, err))
+            return false;
+        entry->ttl_s = (uint32_t)number;
+        return true;
+    case ENTRY_ALTERNATIVES: return read_alternatives(value, where, entry, err);
     case ENTRY_FIELDS: break;
     }
     return err_set(err, ERR_INTERNAL, "%s: unknown field of a model", where);
@@ -267,6 +332,17 @@ void model_entry_put(const struct model_entry *entry, struct str *out)
         put_member(out, ENTRY_QUERY_PREFIX, entry->query_prefix);
     if (entry->passage_prefix && entry->passage_prefix[0])
         put_member(out, ENTRY_PASSAGE_PREFIX, entry->passage_prefix);
+    if (entry->preload)
+        str_puts(out, ", \"preload\": true");
+    if (entry->pin)
+        str_puts(out, ", \"pin\": true");
+    if (entry->ttl_s > 0)
+        str_printf(out, ", \"ttl_s\": %u", entry->ttl_s);
+    for (uint32_t i = 0; i < entry->alternative_count; i++)
+        str_printf(out, "%s\"%s\"", i == 0 ? ", \"alternatives\": [" : ", ",
+                   alternative_names[entry->alternatives[i]]);
+    if (entry->alternative_count > 0)
+        str_putc(out, ']');
     str_putc(out, '}');
 }
 

@@ -125,7 +125,9 @@ static void test_models(void **state)
                "  {\"name\": \"small\", \"path\": \"s.gguf\", \"role\": \"chat\", \"slots\": 3,\n"
                "   \"context_length\": 4096, \"gpu_layers\": 0},\n"
                "  {\"name\": \"e5\", \"path\": \"/m/e5.gguf\", \"role\": \"embedding\",\n"
-               "   \"query_prefix\": \"query: \", \"passage_prefix\": \"passage: \"},\n"
+               "   \"query_prefix\": \"query: \", \"passage_prefix\": \"passage: \",\n"
+               "   \"preload\": true, \"pin\": true, \"ttl_s\": 60,\n"
+               "   \"alternatives\": [\"fallback\", \"smaller_context\"]},\n"
                "]}");
     assert_int_equal(config->model_count, 2);
     const struct model_entry *chat = &config->models[0];
@@ -140,6 +142,12 @@ static void test_models(void **state)
     assert_int_equal(embedder->gpu_layers, -1);
     assert_int_equal(embedder->slots, 2);
     assert_string_equal(embedder->passage_prefix, "passage: ");
+    assert_false(chat->preload || chat->pin || chat->ttl_s || chat->alternative_count);
+    assert_true(embedder->preload && embedder->pin);
+    assert_int_equal(embedder->ttl_s, 60);
+    assert_int_equal(embedder->alternative_count, 2);
+    assert_int_equal(embedder->alternatives[0], ALTERNATIVE_FALLBACK);
+    assert_int_equal(embedder->alternatives[1], ALTERNATIVE_SMALLER_CONTEXT);
     config_free(config);
 }
 
@@ -159,6 +167,11 @@ static void test_models_refused(void **state)
     refused(PREFIX "{\"role\": 1}]}", "f:2:2:", "rerank");
     refused(PREFIX "{\"slots\": 0}]}", "f:2:2:", "64");
     refused(PREFIX "{\"contextlength\": 1}]}", "f:2:2:", "context_length");
+    refused(PREFIX "{\"pin\": 1}]}", "f:2:2:", "\"pin\"");
+    refused(PREFIX "{\"ttl_s\": -1}]}", "f:2:2:", "ttl_s");
+    refused(PREFIX "{\"alternatives\": \"fallback\"}]}", "f:2:2:", "smaller_context");
+    refused(PREFIX "{\"alternatives\": [\"fallback\", \"fallback\"]}]}",
+            "f:2:2:", "fewer_gpu_layers");
     refused(PREFIX "{\"zzzzz\": 1}]}", "f:2:2:", "passage_prefix");
     refused(PREFIX "{\"slots\": 1, \"slots\": 1}]}", "f:2:14:", "slots");
     refused("{\"models\": [], \"models\": []}", "f:1:16:", "models");

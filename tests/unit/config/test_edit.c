@@ -151,7 +151,12 @@ static void test_new_file_explains_itself(void **state)
                                 .slots = 1,
                                 .gpu_layers = 3,
                                 .query_prefix = values[2],
-                                .passage_prefix = values[3]};
+                                .passage_prefix = values[3],
+                                .preload = true,
+                                .pin = true,
+                                .ttl_s = 90,
+                                .alternatives = {ALTERNATIVE_FEWER_GPU_LAYERS},
+                                .alternative_count = 1};
     assert_true(config_add_model(fixture->path, &entry, NULL));
     char *text;
     size_t length;
@@ -170,6 +175,10 @@ static void test_new_file_explains_itself(void **state)
     assert_int_equal(read->gpu_layers, 3);
     assert_string_equal(read->query_prefix, "query: ");
     assert_string_equal(read->passage_prefix, "\"p\": ");
+    assert_true(read->preload && read->pin);
+    assert_int_equal(read->ttl_s, 90);
+    assert_int_equal(read->alternative_count, 1);
+    assert_int_equal(read->alternatives[0], ALTERNATIVE_FEWER_GPU_LAYERS);
     config_free(config);
 }
 
