@@ -16,6 +16,7 @@
     X(ingest) \
     X(search) \
     X(embed) \
+    X(eval) \
     X(models) \
     X(ps) \
     X(serve) \
