@@ -27,7 +27,8 @@ enum {
     /* Rows that are rescored for each that is wanted, and at least. */
     BYTES_OVERSAMPLE = 2,
     BITS_OVERSAMPLE = 8,
-    RESCORED_MIN = 64,
+    BYTES_MIN = 64,
+    BITS_MIN = 1600,
 };
 
 /* What the scans need of a row beside its numbers. */
@@ -40,12 +41,12 @@ struct row {
 
 struct vectors {
     const struct vector_kernel *kernel;
-    uint32_t bits_rows;
+    size_t bits_bytes;
     uint32_t dimensions;
     size_t stride;  /* numbers of a row, padding included */
     int8_t *high;   /* rows x stride */
     int8_t *low;    /* the same */
-    uint64_t *bits; /* rows x stride / 64: set where a number is > 0 */
+    uint64_t *bits; /* in groups (vector_kernel.h), the last one whole: set where a number is > 0 */
     int32_t *sums;  /* of the high bytes */
     struct row *rows;
     size_t high_capacity;
@@ -64,16 +65,16 @@ bool vectors_new(struct vectors **ret, struct err *err)
     struct vectors *vectors = calloc(1, sizeof(*vectors));
     if (!vectors)
         return err_no_memory(err);
-    vectors_configure(vectors, NULL, VECTOR_BITS_ROWS);
+    vectors_configure(vectors, NULL, VECTOR_BITS_BYTES);
     *ret = vectors;
     return true;
 }
 
 void vectors_configure(struct vectors *vectors, const struct vector_kernel *kernel,
-                       uint32_t bits_rows)
+                       size_t bits_bytes)
 {
     vectors->kernel = kernel ? kernel : vector_kernel_best();
-    vectors->bits_rows = bits_rows;
+    vectors->bits_bytes = bits_bytes;
 }
 
 void vectors_free(struct vectors *vectors)
@@ -148,9 +149,11 @@ static bool reserve(struct vectors *vectors, uint32_t slot, uint32_t dimensions,
     size_t rows = (size_t)vectors->count + 1;
     size_t stride = ((size_t)dimensions + VECTOR_STRIDE - 1) / VECTOR_STRIDE * VECTOR_STRIDE;
     size_t most = (size_t)ROWS_MAX * stride;
+    size_t words = stride / VECTOR_STRIDE;
+    size_t groups = (rows + VECTOR_GROUP - 1) / VECTOR_GROUP;
     if (!vec_reserve(&vectors->high, &vectors->high_capacity, rows * stride, 1, most, err) ||
         !vec_reserve(&vectors->low, &vectors->low_capacity, rows * stride, 1, most, err) ||
-        !vec_reserve(&vectors->bits, &vectors->bits_capacity, rows * (stride / VECTOR_STRIDE),
+        !vec_reserve(&vectors->bits, &vectors->bits_capacity, groups * VECTOR_GROUP * words,
                      sizeof(uint64_t), most, err) ||
         !vec_reserve(&vectors->sums, &vectors->sums_capacity, rows, sizeof(int32_t), ROWS_MAX,
                      err) ||
@@ -165,15 +168,23 @@ static bool reserve(struct vectors *vectors, uint32_t slot, uint32_t dimensions,
     return true;
 }
 
+/* A row's first word of bits; the next is VECTOR_GROUP further. */
+static uint64_t *row_bits(const struct vectors *vectors, uint32_t row)
+{
+    size_t words = vectors->stride / VECTOR_STRIDE;
+    return vectors->bits + row / VECTOR_GROUP * words * VECTOR_GROUP + row % VECTOR_GROUP;
+}
+
 /* Writes a vector of that norm (> 0) into a row. */
 static void write_row(struct vectors *vectors, uint32_t row, const float *values, double norm)
 {
     int8_t *high = vectors->high + row * vectors->stride;
     int8_t *low = vectors->low + row * vectors->stride;
-    uint64_t *bits = vectors->bits + row * (vectors->stride / VECTOR_STRIDE);
+    uint64_t *bits = row_bits(vectors, row);
     memset(high, 0, vectors->stride);
     memset(low, 0, vectors->stride);
-    memset(bits, 0, vectors->stride / 8);
+    for (size_t word = 0; word < vectors->stride / VECTOR_STRIDE; word++)
+        bits[word * VECTOR_GROUP] = 0;
     double largest = 0;
     double magnitude = 0;
     for (uint32_t j = 0; j < vectors->dimensions; j++) {
@@ -191,7 +202,7 @@ static void write_row(struct vectors *vectors, uint32_t row, const float *values
         low[j] = (int8_t)nearbyint((steps - whole) * LOW_STEPS);
         sum += high[j];
         if (values[j] > 0) {
-            bits[j / VECTOR_STRIDE] |= UINT64_C(1) << (j % VECTOR_STRIDE);
+            bits[j / VECTOR_STRIDE * VECTOR_GROUP] |= UINT64_C(1) << (j % VECTOR_STRIDE);
             ones++;
         }
     }
@@ -231,10 +242,11 @@ void vectors_remove(struct vectors *vectors, uint32_t slot)
     uint32_t last = --vectors->count; /* takes the free place */
     if (row != last) {
         size_t stride = vectors->stride;
-        size_t words = stride / VECTOR_STRIDE;
         memcpy(vectors->high + row * stride, vectors->high + last * stride, stride);
         memcpy(vectors->low + row * stride, vectors->low + last * stride, stride);
-        memcpy(vectors->bits + row * words, vectors->bits + last * words, words * sizeof(uint64_t));
+        for (size_t word = 0; word < stride / VECTOR_STRIDE; word++)
+            row_bits(vectors, row)[word * VECTOR_GROUP] =
+                row_bits(vectors, last)[word * VECTOR_GROUP];
         vectors->sums[row] = vectors->sums[last];
         vectors->rows[row] = vectors->rows[last];
         vectors->row_of[vectors->rows[row].slot] = row;
@@ -359,13 +371,14 @@ static void score_bytes(const struct vectors *vectors, const struct query *query
         scores[i] = (float)dots[i] * vectors->rows[first + i].scale;
 }
 
-/* The same from the signs. */
+/* The same from the signs. `first` begins a group; the rest of the last group is computed and not used. */
 static void score_bits(const struct vectors *vectors, const struct query *query, uint32_t first,
                        uint32_t count, float *scores)
 {
     uint32_t shared[BLOCK];
     size_t words = vectors->stride / VECTOR_STRIDE;
-    vectors->kernel->bits(query->planes, vectors->bits + first * words, words, count, shared);
+    vectors->kernel->bits(query->planes, vectors->bits + first * words, words,
+                          (count + VECTOR_GROUP - 1) / VECTOR_GROUP, shared);
     for (uint32_t i = 0; i < count; i++) {
         const struct row *row = &vectors->rows[first + i];
         float positive = query->lowest * (float)row->ones + query->step * (float)shared[i];
@@ -373,7 +386,7 @@ static void score_bits(const struct vectors *vectors, const struct query *query,
     }
 }
 
-/* The coarse scan: `top` gets rows. */
+/* Every row by signs or by high bytes: `top` gets rows. */
 static void scan(const struct vectors *vectors, const struct query *query, bool bits,
                  const struct vector_filter *filter, struct top *top)
 {
@@ -388,25 +401,55 @@ static void scan(const struct vectors *vectors, const struct query *query, bool 
     }
 }
 
+static bool top_new(const struct vectors *vectors, size_t want, struct top *ret, struct err *err)
+{
+    struct top top = {.want = want < vectors->count ? want : vectors->count};
+    top.items = calloc(top.want + 1, sizeof(*top.items));
+    if (!top.items)
+        return err_no_memory(err);
+    *ret = top;
+    return true;
+}
+
+/* The best rows by high bytes into `top`, out of all or of those that are the best by signs. */
+static bool scan_bytes(const struct vectors *vectors, const struct query *query,
+                       const struct vector_filter *filter, size_t want, struct top *top,
+                       struct err *err)
+{
+    if (vectors->count * vectors->stride < vectors->bits_bytes) {
+        scan(vectors, query, false, filter, top);
+        return true;
+    }
+    struct top coarse;
+    size_t rows = want * BITS_OVERSAMPLE;
+    if (!top_new(vectors, rows > BITS_MIN ? rows : BITS_MIN, &coarse, err))
+        return false;
+    scan(vectors, query, true, filter, &coarse);
+    for (size_t i = 0; i < coarse.count; i++) {
+        struct top_item item = coarse.items[i];
+        score_bytes(vectors, query, item.number, 1, &item.score);
+        top_offer(top, item);
+    }
+    free(coarse.items);
+    return true;
+}
+
 static bool search(const struct vectors *vectors, const struct query *query,
                    const struct vector_filter *filter, struct top *top, struct err *err)
 {
-    bool bits = vectors->count >= vectors->bits_rows;
-    size_t rescored = top->want * (bits ? BITS_OVERSAMPLE : BYTES_OVERSAMPLE) + RESCORED_MIN;
-    struct top coarse = {.want = rescored < vectors->count ? rescored : vectors->count};
-    coarse.items = calloc(coarse.want + 1, sizeof(*coarse.items));
-    if (!coarse.items)
-        return err_no_memory(err);
-    scan(vectors, query, bits, filter, &coarse);
+    struct top rows;
+    if (!top_new(vectors, top->want * BYTES_OVERSAMPLE + BYTES_MIN, &rows, err))
+        return false;
+    bool ok = scan_bytes(vectors, query, filter, top->want, &rows, err);
     top->count = 0;
-    for (size_t i = 0; i < coarse.count; i++) {
-        uint32_t row = coarse.items[i].number;
+    for (size_t i = 0; ok && i < rows.count; i++) {
+        uint32_t row = rows.items[i].number;
         float score = cosine(vectors, query->values, query->norm, row);
         top_offer(top, (struct top_item){score, vectors->rows[row].slot});
     }
     top_sort(top);
-    free(coarse.items);
-    return true;
+    free(rows.items);
+    return ok;
 }
 
 bool vectors_top(const struct vectors *vectors, const float *query, uint32_t dimensions,

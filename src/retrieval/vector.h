@@ -2,9 +2,9 @@
  *
  * Purpose: vectors of norm 1 in flat arrays, found by cosine without a graph or a training. A number of a vector is kept
  *   as two bytes, the high and the low one; a search reads as little as decides it:
- *     1. the coarse scan: high bytes of every row against the query in 8 bits; past VECTOR_BITS_ROWS rows the signs
- *        alone (1 bit a number), against the query in 4 bits;
- *     2. rescoring: several times as many of the best as are wanted, with both bytes and the exact query.
+ *     1. past VECTOR_BITS_BYTES, the signs of every row (1 bit a number) against the query in 4 bits;
+ *     2. high bytes of all rows, or of the many that are best by signs, against the query in 8 bits;
+ *     3. both bytes of the best of these, more than are wanted, with the exact query.
  *   A cosine from both bytes is within 1e-4 of the one in 32-bit floats; the floats themselves stay in the store.
  * Owner:   vectors_free() ends it. Slots are those of bm25.h; a slot may be without a vector.
  * Threads: many may read; set, remove, compact and vectors_configure need it to themselves.
@@ -24,7 +24,7 @@
 
 enum {
     VECTOR_DIMENSIONS_MAX = 16384,
-    VECTOR_BITS_ROWS = 200000,
+    VECTOR_BITS_BYTES = 200000 * 384, /* of high bytes: more than a cache holds */
 };
 
 /* What vectors_cosines() writes for a slot without a vector: smaller than any cosine. */
@@ -35,9 +35,9 @@ struct vectors;
 bool vectors_new(struct vectors **ret, struct err *err);
 void vectors_free(struct vectors *vectors);
 
-/* For tests and measurements: with which kernel (NULL: the best) and from how many rows on signs are scanned first. */
+/* For tests and measurements: with which kernel (NULL: the best) and from how many high bytes on signs are scanned first. */
 void vectors_configure(struct vectors *vectors, const struct vector_kernel *kernel,
-                       uint32_t bits_rows);
+                       size_t bits_bytes);
 
 /* Sets or replaces the vector of a slot: copied and scaled to norm 1. One that is all zero has no direction: the slot is
  * without a vector then. */

@@ -8,6 +8,7 @@
 #include "retrieval/vector_kernel.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -27,26 +28,25 @@ static void dot_scalar(const int8_t *query, const int8_t *rows, const int32_t *s
     }
 }
 
-/* The weighted count of the bits that a row shares with each plane of the query. Inlined into each kernel, so that the
- * popcount is that processor's. */
+/* Inlined into a kernel, so that the popcount is that processor's. */
 static inline __attribute__((always_inline)) void count_bits(const uint64_t *planes,
                                                              const uint64_t *rows, size_t words,
-                                                             size_t count, uint32_t *ret)
+                                                             size_t groups, uint32_t *ret)
 {
-    for (size_t i = 0; i < count; i++, rows += words) {
-        uint32_t sum = 0;
-        for (size_t word = 0; word < words; word++)
-            for (unsigned plane = 0; plane < VECTOR_QUERY_PLANES; plane++)
-                sum += (uint32_t)__builtin_popcountll(planes[plane * words + word] & rows[word])
-                       << plane;
-        ret[i] = sum;
+    for (size_t group = 0; group < groups; group++, ret += VECTOR_GROUP) {
+        memset(ret, 0, VECTOR_GROUP * sizeof(*ret));
+        for (size_t word = 0; word < words; word++, rows += VECTOR_GROUP)
+            for (size_t i = 0; i < VECTOR_GROUP; i++)
+                for (unsigned plane = 0; plane < VECTOR_QUERY_PLANES; plane++)
+                    ret[i] += (uint32_t)__builtin_popcountll(planes[plane * words + word] & rows[i])
+                              << plane;
     }
 }
 
-static void bits_scalar(const uint64_t *planes, const uint64_t *rows, size_t words, size_t count,
+static void bits_scalar(const uint64_t *planes, const uint64_t *rows, size_t words, size_t groups,
                         uint32_t *ret)
 {
-    count_bits(planes, rows, words, count, ret);
+    count_bits(planes, rows, words, groups, ret);
 }
 
 const struct vector_kernel vector_kernel_scalar = {"scalar", dot_scalar, bits_scalar};
@@ -83,9 +83,9 @@ __attribute__((target("avx2"))) static void dot_avx2(const int8_t *query, const 
 
 __attribute__((target("popcnt"))) static void bits_popcnt(const uint64_t *planes,
                                                           const uint64_t *rows, size_t words,
-                                                          size_t count, uint32_t *ret)
+                                                          size_t groups, uint32_t *ret)
 {
-    count_bits(planes, rows, words, count, ret);
+    count_bits(planes, rows, words, groups, ret);
 }
 
 static const struct vector_kernel kernel_avx2 = {"avx2", dot_avx2, bits_popcnt};
@@ -111,6 +111,28 @@ __attribute__((target(AVX512_VNNI))) static void dot_vnni(const int8_t *query, c
 
 static const struct vector_kernel kernel_vnni = {"avx512-vnni", dot_vnni, bits_popcnt};
 
+__attribute__((target("avx512f,avx512vpopcntdq"))) static void bits_vpopcnt(
+    const uint64_t *planes, const uint64_t *rows, size_t words, size_t groups, uint32_t *ret)
+{
+    for (size_t group = 0; group < groups; group++, ret += VECTOR_GROUP) {
+        __m512i sums[VECTOR_QUERY_PLANES] = {0};
+        for (size_t word = 0; word < words; word++, rows += VECTOR_GROUP) {
+            __m512i row = _mm512_loadu_si512(rows);
+            for (unsigned plane = 0; plane < VECTOR_QUERY_PLANES; plane++) {
+                __m512i query = _mm512_set1_epi64((long long)planes[plane * words + word]);
+                sums[plane] = _mm512_add_epi64(sums[plane],
+                                               _mm512_popcnt_epi64(_mm512_and_si512(row, query)));
+            }
+        }
+        __m512i low = _mm512_add_epi64(sums[0], _mm512_slli_epi64(sums[1], 1));
+        __m512i high = _mm512_add_epi64(sums[2], _mm512_slli_epi64(sums[3], 1));
+        __m512i sum = _mm512_add_epi64(low, _mm512_slli_epi64(high, 2));
+        _mm256_storeu_si256((__m256i *)ret, _mm512_cvtepi64_epi32(sum));
+    }
+}
+
+static const struct vector_kernel kernel_vpopcnt = {"avx512-vnni-vpopcnt", dot_vnni, bits_vpopcnt};
+
 static bool has_avx2(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt");
@@ -134,13 +156,15 @@ size_t vector_kernel_list(const struct vector_kernel **ret, size_t max)
         ret[count++] = &kernel_avx2;
     if (count < max && has_vnni())
         ret[count++] = &kernel_vnni;
+    if (count < max && has_vnni() && __builtin_cpu_supports("avx512vpopcntdq"))
+        ret[count++] = &kernel_vpopcnt;
 #endif
     return count;
 }
 
 const struct vector_kernel *vector_kernel_best(void)
 {
-    enum { KERNELS = 3 };
+    enum { KERNELS = 4 };
     const struct vector_kernel *kernels[KERNELS];
     size_t count = vector_kernel_list(kernels, KERNELS);
     return kernels[count - 1];

@@ -16,6 +16,7 @@
 enum {
     VECTOR_STRIDE = 64,      /* rows are padded with zeros to a multiple of so many numbers */
     VECTOR_QUERY_PLANES = 4, /* bits of a query's number against 1-bit rows */
+    VECTOR_GROUP = 8,        /* rows whose bits are kept side by side */
 };
 
 struct vector_kernel {
@@ -28,8 +29,10 @@ struct vector_kernel {
                 size_t count, int32_t *ret);
 
     /* ret[i] = sum over j of u[j] * bit(i, j), where u[j] is the query's 4-bit number: bit p of it is
-     * in planes[p * words + j / 64]. Rows have `words` words each. */
-    void (*bits)(const uint64_t *planes, const uint64_t *rows, size_t words, size_t count,
+     * bit j % 64 of planes[p * words + j / 64]. Rows come in `groups` of VECTOR_GROUP; bit (i, j) is
+     * bit j % 64 of rows[((i / VECTOR_GROUP) * words + j / 64) * VECTOR_GROUP + i % VECTOR_GROUP], so
+     * that one wide register holds a word of each row of a group. */
+    void (*bits)(const uint64_t *planes, const uint64_t *rows, size_t words, size_t groups,
                  uint32_t *ret);
 };
 
