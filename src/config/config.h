@@ -41,6 +41,7 @@ struct model_entry {
     uint32_t ttl_s;          /* unloaded when nobody has used it for so long; 0: never */
     enum model_alternative alternatives[ALTERNATIVE_COUNT];
     uint32_t alternative_count;
+    enum kv_type kv_type; /* chat: how the KV cache is stored: less than f16 takes less memory */
 };
 
 /* CONFIG_TABLE: field, "key", type, default, minimum, maximum, help. Types: INT, DOUBLE, BOOL, TEXT (default as

@@ -23,13 +23,14 @@ enum entry_field {
     ENTRY_PIN,
     ENTRY_TTL_S,
     ENTRY_ALTERNATIVES,
+    ENTRY_KV_TYPE,
     ENTRY_FIELDS
 };
 
 static const char *const entry_keys[ENTRY_FIELDS] = {
-    "name",    "path",       "role",         "context_length",
-    "slots",   "gpu_layers", "query_prefix", "passage_prefix",
-    "preload", "pin",        "ttl_s",        "alternatives",
+    "name",       "path",         "role",           "context_length", "slots",
+    "gpu_layers", "query_prefix", "passage_prefix", "preload",        "pin",
+    "ttl_s",      "alternatives", "kv_type",
 };
 
 static const char *const alternative_names[ALTERNATIVE_COUNT] = {
@@ -173,6 +174,16 @@ static bool read_alternatives(yyjson_val *value, const char *where, struct model
                                where);
 }
 
+static bool read_kv_type(yyjson_val *value, const char *where, enum kv_type *ret, struct err *err)
+{
+    const char *name = yyjson_get_str(value);
+    if (name && kv_type_parse(name, ret))
+        return true;
+    return err_set_param(err, ERR_CONFIG, "kv_type",
+                         "%s: \"kv_type\" must be f16, f32, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0",
+                         where);
+}
+
 static bool read_field(struct model_entry *entry, enum entry_field field, yyjson_val *value,
                        const char *where, struct err *err)
 {
@@ -212,6 +223,7 @@ static bool read_field(struct model_entry *entry, enum entry_field field, yyjson
         entry->ttl_s = (uint32_t)number;
         return true;
     case ENTRY_ALTERNATIVES: return read_alternatives(value, where, entry, err);
+    case ENTRY_KV_TYPE: return read_kv_type(value, where, &entry->kv_type, err);
     case ENTRY_FIELDS: break;
     }
     return err_set(err, ERR_INTERNAL, "%s: unknown field of a model", where);
@@ -343,6 +355,8 @@ void model_entry_put(const struct model_entry *entry, struct str *out)
                    alternative_names[entry->alternatives[i]]);
     if (entry->alternative_count > 0)
         str_putc(out, ']');
+    if (entry->kv_type != KV_F16)
+        put_member(out, ENTRY_KV_TYPE, kv_type_name(entry->kv_type));
     str_putc(out, '}');
 }
 

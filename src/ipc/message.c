@@ -76,6 +76,7 @@ void msg_put_load(struct str *out, const struct msg_load *message)
     wire_put_u32(out, message->slots);
     wire_put_u32(out, message->threads);
     wire_put_i32(out, message->gpu_layers);
+    wire_put_u8(out, (uint8_t)message->kv_type);
     wire_put_text(out, message->charset);
     wire_put_text(out, message->devices);
     wire_put_text(out, message->rpc_hosts);
@@ -92,6 +93,7 @@ bool msg_get_load(const void *bytes, size_t length, struct arena *arena, struct 
     message.slots = wire_get_u32(&in);
     message.threads = wire_get_u32(&in);
     message.gpu_layers = wire_get_i32(&in);
+    message.kv_type = (enum kv_type)wire_get_choice(&in, KV_TYPE_COUNT);
     message.charset = wire_get_text(&in, arena);
     message.devices = wire_get_text(&in, arena);
     message.rpc_hosts = wire_get_text(&in, arena);

@@ -117,6 +117,7 @@ void msg_put_stats(struct str *out, const struct msg_stats *message)
 {
     wire_put_u64(out, message->resident_bytes);
     wire_put_u64(out, message->peak_bytes);
+    wire_put_u64(out, message->held_bytes);
     wire_put_u32(out, message->busy);
 }
 
@@ -128,6 +129,7 @@ bool msg_get_stats(const void *bytes, size_t length, struct arena *arena, struct
     wire_reader_init(&in, bytes, length);
     struct msg_stats message = {.resident_bytes = wire_get_u64(&in)};
     message.peak_bytes = wire_get_u64(&in);
+    message.held_bytes = wire_get_u64(&in);
     message.busy = wire_get_u32(&in);
     if (!wire_done(&in, "STATED", err))
         return false;

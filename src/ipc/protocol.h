@@ -42,6 +42,7 @@ enum frame_type {
     FRAME_DEVICES = 24,    /* -> DEVICES_FOUND: the compute devices that ggml knows */
     FRAME_THREADS =
         25, /* struct msg_threads, no answer: compute with so many threads from now on */
+    FRAME_FORECAST = 26, /* struct msg_load -> FORECASTED: the memory that this load would take */
     /* worker -> service, answers */
     FRAME_PROGRESS = 40,  /* struct msg_progress */
     FRAME_LOADED = 41,    /* struct msg_loaded */
@@ -57,6 +58,7 @@ enum frame_type {
     FRAME_PROBED = 51,        /* struct msg_probed */
     FRAME_TRANSCRIBED = 52,   /* struct msg_transcribed */
     FRAME_DEVICES_FOUND = 54, /* struct msg_devices */
+    FRAME_FORECASTED = 56,    /* struct msg_forecast */
     FRAME_ERROR = 60,         /* struct err */
 };
 
@@ -66,6 +68,23 @@ enum model_role { ROLE_CHAT, ROLE_EMBEDDING, ROLE_RERANK, ROLE_SPEECH, ROLE_PARS
 /* "chat" "embedding" "rerank" "speech" "parser". */
 const char *model_role_name(enum model_role role);
 bool model_role_parse(const char *name, enum model_role *ret);
+
+/* What the numbers of a KV cache are stored as. */
+enum kv_type {
+    KV_F16,
+    KV_F32,
+    KV_BF16,
+    KV_Q8_0,
+    KV_Q5_1,
+    KV_Q5_0,
+    KV_Q4_1,
+    KV_Q4_0,
+    KV_TYPE_COUNT
+};
+
+/* "f16" "f32" "bf16" "q8_0" "q5_1" "q5_0" "q4_1" "q4_0". */
+const char *kv_type_name(enum kv_type type);
+bool kv_type_parse(const char *name, enum kv_type *ret);
 
 /* Limits that a decoder enforces. */
 enum {
@@ -77,6 +96,7 @@ enum {
     MSG_SPEECH_SAMPLES_MAX = 30 * MSG_SPEECH_RATE, /* of one TRANSCRIBE */
     MSG_SEGMENTS_MAX = 512,                        /* of one TRANSCRIBED */
     MSG_WORDS_MAX = 4096,
+    MSG_PARTS_MAX = 64, /* of a FORECASTED */
 };
 
 struct msg_hello {
@@ -93,6 +113,7 @@ struct msg_load {
     uint32_t slots;     /* sequences at once (chat); >= 1 */
     uint32_t threads;   /* compute threads; >= 1 */
     int32_t gpu_layers; /* -1: all that fit */
+    enum kv_type kv_type;
     const char
         *charset; /* ROLE_PARSER: an iconv name to be opened before the sandbox; "" for none */
     /* Devices to put layers on, with their shares of them: "Vulkan0:3,Vulkan1:1" (without a number: by free memory);
@@ -112,8 +133,8 @@ struct msg_loaded {
     const char *description; /* as libllama tells it, e.g. "llama 7B Q4_K - Medium" */
     uint64_t parameters;
     uint64_t file_bytes;
-    uint64_t
-        resident_bytes; /* what the worker's memory grew by: weights, KV cache, compute buffers */
+    /* What the worker holds: its own memory and pages of the model's file, not its libraries, which all share. */
+    uint64_t resident_bytes;
     uint32_t context_length; /* a slot's, as it was made */
     uint32_t train_context;  /* that the model was trained with */
     uint32_t slots;
@@ -136,6 +157,34 @@ struct msg_inspected {
     const char *pooling;
     const char *file_type; /* "Q8_0", … */
     bool has_template;
+};
+
+/* What memory is taken for. */
+enum memory_part {
+    PART_WEIGHTS,  /* pages of the model's file: the kernel can drop them and read them again */
+    PART_REPACKED, /* weights copied into another order for this CPU, or to a device */
+    PART_CACHE,    /* KV cache, states of recurrent models */
+    PART_COMPUTE,  /* buffers of what is being computed, outputs */
+    PART_PROCESS, /* vocabulary, tables, the worker itself; not its libraries, which all workers share */
+    PART_LEARNED, /* what loads took beyond the rest: orchestrator's */
+    PART_COUNT
+};
+
+/* "weights" "repacked" "kv_cache" "compute" "process" "learned". */
+const char *memory_part_name(enum memory_part part);
+
+struct msg_part {
+    enum memory_part part;
+    const char *device; /* "CPU", "CUDA0", … as ggml names it */
+    uint64_t bytes;
+};
+
+struct msg_forecast {
+    const struct msg_part *parts;
+    uint32_t count;
+    uint32_t context_length; /* a slot's, as it would be made */
+    uint32_t train_context;
+    uint32_t slots;
 };
 
 struct msg_texts {
@@ -298,7 +347,8 @@ struct msg_transcribed {
 struct msg_stats {
     uint64_t resident_bytes;
     uint64_t peak_bytes;
-    uint32_t busy; /* requests in work */
+    uint64_t held_bytes; /* as msg_loaded's resident_bytes, now */
+    uint32_t busy;       /* requests in work */
 };
 
 struct msg_probed {
@@ -356,6 +406,7 @@ MSG_CODEC(transcribe)
 MSG_CODEC(transcribed)
 MSG_CODEC(stats)
 MSG_CODEC(probed)
+MSG_CODEC(forecast)
 MSG_CODEC(devices)
 MSG_CODEC(threads)
 #undef MSG_CODEC

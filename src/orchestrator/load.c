@@ -156,6 +156,7 @@ static bool read_model(struct load *load, struct worker *worker, const struct wa
         .slots = entry->slots > 0 ? entry->slots : 1,
         .threads = load->registry->threads,
         .gpu_layers = entry->gpu_layers,
+        .kv_type = entry->kv_type,
         .charset = "",
     };
     mutex_lock(&load->registry->lock);

@@ -46,6 +46,25 @@ uint64_t memory_predict(uint64_t file_bytes, enum model_role role, uint32_t cont
 uint32_t memory_context_that_fits(uint64_t file_bytes, enum model_role role, uint32_t slots,
                                   uint64_t bytes);
 
+/* What loading a model in one way will take, at its peak. */
+enum { MEMORY_DEVICE = 32, MEMORY_PARTS_MAX = 32 };
+
+struct memory_forecast_part {
+    enum memory_part part;
+    char device[MEMORY_DEVICE]; /* "CPU", or a GPU as ggml names it */
+    uint64_t bytes;
+};
+
+struct memory_forecast {
+    uint64_t bytes; /* of the machine's memory: the best estimate, what was learned included */
+    uint64_t bound; /* of it: what to reserve; more is not expected */
+    struct memory_forecast_part parts[MEMORY_PARTS_MAX]; /* those of device "CPU" make up `bytes` */
+    uint32_t part_count;
+    uint32_t context_length; /* a slot's, as it would be made */
+    uint32_t samples;        /* loads that this way of loading was learned from */
+    bool analysed; /* false: the file could not be looked into, and the rule for that was used */
+};
+
 struct memory_item {
     uint64_t bytes;
     uint64_t last_use; /* larger is later */

@@ -49,6 +49,7 @@ CODEC(parse)
 CODEC(parsed)
 CODEC(stats)
 CODEC(probed)
+CODEC(forecast)
 CODEC(devices)
 CODEC(threads)
 #undef CODEC
@@ -86,10 +87,10 @@ static void try_header(const uint8_t *bytes, size_t length, struct arena *arena)
 }
 
 static void (*const targets[])(const uint8_t *, size_t, struct arena *) = {
-    try_header, try_hello,   try_load,    try_progress, try_loaded, try_inspected,
-    try_texts,  try_vectors, try_counts,  try_rerank,   try_scores, try_generate,
-    try_tokens, try_done,    try_parse,   try_parsed,   try_stats,  try_probed,
-    try_path,   try_err,     try_devices, try_threads,
+    try_header, try_hello,   try_load,   try_progress, try_loaded,  try_inspected,
+    try_texts,  try_vectors, try_counts, try_rerank,   try_scores,  try_generate,
+    try_tokens, try_done,    try_parse,  try_parsed,   try_stats,   try_forecast,
+    try_probed, try_path,    try_err,    try_devices,  try_threads,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

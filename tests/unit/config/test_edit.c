@@ -150,6 +150,7 @@ static void test_new_file_explains_itself(void **state)
                                 .context_length = 512,
                                 .slots = 1,
                                 .gpu_layers = 3,
+                                .kv_type = KV_Q8_0,
                                 .query_prefix = values[2],
                                 .passage_prefix = values[3],
                                 .preload = true,
@@ -173,6 +174,7 @@ static void test_new_file_explains_itself(void **state)
     assert_int_equal(read->context_length, 512);
     assert_int_equal(read->slots, 1);
     assert_int_equal(read->gpu_layers, 3);
+    assert_int_equal(read->kv_type, KV_Q8_0);
     assert_string_equal(read->query_prefix, "query: ");
     assert_string_equal(read->passage_prefix, "\"p\": ");
     assert_true(read->preload && read->pin);

@@ -11,6 +11,7 @@ static const struct msg_load load = {.role = ROLE_RERANK,
                                      .slots = 4,
                                      .threads = 2,
                                      .gpu_layers = -1,
+                                     .kv_type = KV_Q8_0,
                                      .charset = "ISO-8859-15",
                                      .devices = "Vulkan0:3,Vulkan1:1",
                                      .rpc_hosts = "10.0.0.2:50052"};
@@ -102,7 +103,14 @@ static const struct msg_transcribed transcribed = {.language = "es",
                                                    .words = words,
                                                    .word_count = 3,
                                                    .compute_ms = 12.5};
-static const struct msg_stats stats = {.resident_bytes = 5, .peak_bytes = 6, .busy = 1};
+static const struct msg_part parts[] = {
+    {.part = PART_WEIGHTS, .device = "CPU", .bytes = 1ULL << 33},
+    {.part = PART_COMPUTE, .device = "CUDA0", .bytes = 5},
+};
+static const struct msg_forecast forecast = {
+    .parts = parts, .count = 2, .context_length = 4096, .train_context = 8192, .slots = 2};
+static const struct msg_stats stats = {
+    .resident_bytes = 5, .peak_bytes = 6, .held_bytes = 7, .busy = 1};
 static const struct msg_probed probed = {
     .open_errno = 13, .socket_errno = 1, .exec_errno = -1, .no_new_privileges = true};
 
@@ -151,6 +159,7 @@ CODEC(transcribe, transcribe)
 CODEC(transcribed, transcribed)
 CODEC(stats, stats)
 CODEC(probed, probed)
+CODEC(forecast, forecast)
 CODEC(devices, devices)
 CODEC(threads, threads)
 #undef CODEC
@@ -193,10 +202,15 @@ static bool again_err(const void *bytes, size_t length, struct arena *arena, str
 #name, sample_##name, again_##name \
     }
 const struct codec_case codec_cases[] = {
-    CASE(hello),   CASE(load),    CASE(progress), CASE(loaded),     CASE(inspected),   CASE(texts),
-    CASE(vectors), CASE(counts),  CASE(rerank),   CASE(scores),     CASE(generate),    CASE(tokens),
-    CASE(done),    CASE(parse),   CASE(parsed),   CASE(transcribe), CASE(transcribed), CASE(stats),
-    CASE(probed),  CASE(devices), CASE(threads),  CASE(path),       CASE(err),
+    CASE(hello),      CASE(load),        CASE(progress),  CASE(loaded),   CASE(inspected),
+    CASE(texts),      CASE(vectors),     CASE(counts),    CASE(rerank),   CASE(scores),
+    CASE(generate),   CASE(tokens),      CASE(done),      CASE(parse),    CASE(parsed),
+    CASE(transcribe), CASE(transcribed), CASE(stats),     CASE(probed),   CASE(devices),
+    CASE(threads),    CASE(path),        CASE(err),       CASE(hello),    CASE(load),
+    CASE(progress),   CASE(loaded),      CASE(inspected), CASE(texts),    CASE(vectors),
+    CASE(counts),     CASE(rerank),      CASE(scores),    CASE(generate), CASE(tokens),
+    CASE(done),       CASE(parse),       CASE(parsed),    CASE(stats),    CASE(probed),
+    CASE(forecast),   CASE(devices),     CASE(threads),   CASE(path),     CASE(err),
 };
 #undef CASE
 const size_t codec_case_count = sizeof(codec_cases) / sizeof(codec_cases[0]);
