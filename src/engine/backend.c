@@ -4,6 +4,7 @@
 #include <llama.h>
 #include <stdio.h>
 #include <string.h>
+#include <whisper.h>
 
 #include "base/utf8.h"
 #include "config.h"
@@ -36,6 +37,7 @@ void backend_init(struct backend *backend)
     memset(backend, 0, sizeof(*backend));
     mutex_init(&backend->lock);
     llama_log_set(keep_log, backend);
+    whisper_log_set(keep_log, backend);
 }
 
 void backend_load(struct backend *backend)

@@ -18,6 +18,7 @@
 #include "engine/llm.h"
 #include "engine/measure.h"
 #include "engine/model.h"
+#include "engine/speech.h"
 #include "engine/static_embed.h"
 #include "engine/worker_queue.h"
 
@@ -36,6 +37,7 @@ struct worker {
     struct llm *llm;                   /* chat */
     struct encoder encoder;            /* embedding, rerank */
     struct static_embed table;         /* embedding without libllama; `encoder` is then not open */
+    struct speech speech;              /* speech */
     struct charset_converter *charset; /* of the parser; may be NULL */
     uint64_t last_turn;                /* id of the EMBED or RERANK that computed last */
     size_t running;                    /* jobs begun and not finished */

@@ -59,12 +59,22 @@ static bool open_table(struct worker *worker, const struct msg_load *load, struc
     return true;
 }
 
+static bool open_speech(struct worker *worker, struct job *job, const struct msg_load *load,
+                        struct err *err)
+{
+    struct loading loading = {.worker = worker, .job = job};
+    return speech_open(load, on_progress, &loading, &worker->speech, &worker->model, err);
+}
+
 static bool open_role(struct worker *worker, struct job *job, const struct msg_load *load,
                       struct err *err)
 {
+    if (load->role != ROLE_PARSER && static_embed_is(load->path))
+        return open_table(worker, load, err);
+    if (load->role != ROLE_PARSER && (load->role == ROLE_SPEECH || speech_file_is(load->path)))
+        return open_speech(worker, job, load, err);
     if (load->role != ROLE_PARSER)
-        return static_embed_is(load->path) ? open_table(worker, load, err)
-                                           : open_model(worker, job, load, err);
+        return open_model(worker, job, load, err);
     return !load->charset[0] || charset_open(load->charset, &worker->charset, err);
 }
 
@@ -161,7 +171,9 @@ void load_inspect(struct worker *worker, struct job *job)
     struct msg_inspected inspected;
     struct err err;
     if (msg_get_path(job->request.payload, job->request.length, &arena, &path, &err) &&
-        restrain(worker, false, &err) && inspect_file(path, &arena, &inspected, &err)) {
+        restrain(worker, false, &err) &&
+        (speech_file_is(path) ? speech_inspect(path, &arena, &inspected, &err)
+                              : inspect_file(path, &arena, &inspected, &err))) {
         struct str payload;
         str_init(&payload, FRAME_PAYLOAD_MAX);
         msg_put_inspected(&payload, &inspected);

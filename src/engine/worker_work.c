@@ -115,7 +115,7 @@ static void count(struct worker *worker, struct job *job)
     struct msg_counts counts;
     struct err err;
     bool ok =
-        worker->loaded && worker->role != ROLE_PARSER
+        worker->loaded && worker->role != ROLE_PARSER && worker->role != ROLE_SPEECH
             ? msg_get_texts(job->request.payload, job->request.length, &arena, &texts, &err) &&
                   (worker->table.rows
                        ? static_role_count(&worker->table, &texts, &arena, &counts, &err)
@@ -171,6 +171,30 @@ static void on_done(void *user, void *request, const struct msg_done *done)
 static void on_failed(void *user, void *request, const struct err *error)
 {
     fail(user, request, error);
+}
+
+/* ---------------------------------------------------------------- speech */
+
+static void transcribe(struct worker *worker, struct job *job)
+{
+    struct arena arena;
+    arena_for(job, &arena);
+    struct msg_transcribe request;
+    struct msg_transcribed result;
+    struct err err;
+    if (need_role(worker, ROLE_SPEECH, &err) &&
+        msg_get_transcribe(job->request.payload, job->request.length, &arena, &request, &err) &&
+        speech_transcribe(&worker->speech, &request, worker->model.threads, &job->cancelled, &arena,
+                          &result, &err)) {
+        struct str payload;
+        str_init(&payload, FRAME_PAYLOAD_MAX);
+        msg_put_transcribed(&payload, &result);
+        reply_send(worker, FRAME_TRANSCRIBED, job->request.id, &payload);
+        queue_finish(&worker->queue, job);
+    } else {
+        fail(worker, job, &err);
+    }
+    arena_free(&arena);
 }
 
 /* ---------------------------------------------------------------- parsing */
@@ -251,6 +275,7 @@ void work_begin(struct worker *worker, struct job *job)
     case FRAME_COUNT: count(worker, job); break;
     case FRAME_GENERATE: start_generate(worker, job); break;
     case FRAME_PARSE: parse(worker, job); break;
+    case FRAME_TRANSCRIBE: transcribe(worker, job); break;
     default:
         err_set(&err, ERR_PROTOCOL, "this worker does not know requests of type %d",
                 job->request.type);
