@@ -6,8 +6,7 @@
 
 #include "base/utf8.h"
 
-#define ERR_ROW(symbol, name, category, status, type, exit_code) \
-    {name, category, status, type, exit_code},
+#define ERR_ROW(symbol, ...) {__VA_ARGS__},
 static const struct err_info err_table[ERR_CODE_COUNT] = {ERR_TABLE(ERR_ROW)};
 #undef ERR_ROW
 
@@ -20,6 +19,16 @@ const char *err_category_name(enum err_category category)
 {
     static const char *const names[] = {"TRANSIENT", "PERMANENT", "DEGRADED", "CRITICAL"};
     return (unsigned)category < 4 ? names[category] : "CRITICAL";
+}
+
+const char *err_hint(enum err_code code, enum lang lang)
+{
+    return lang_text(lang, err_info(code)->hint);
+}
+
+uint32_t err_retry_after_ms(const struct err *err)
+{
+    return err->retry_after_ms > 0 ? err->retry_after_ms : err_info(err->code)->retry_after_ms;
 }
 
 static void fill_message(struct err *err, enum lang lang, const char *format, va_list arguments)

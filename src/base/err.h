@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err_table.h"
 #include "base/lang.h"
 
 enum {
@@ -32,42 +33,7 @@ enum err_category {
     ERR_CRITICAL,  /* a person must act: disk full, store damaged */
 };
 
-/* ERR_TABLE: symbol, stable name (in JSON as "code"), category, HTTP status, OpenAI error type, CLI exit code. */
-#define ERR_TABLE(X)                                                                              \
-    X(ERR_NONE, "none", ERR_PERMANENT, 200, "none", 0)                                            \
-    X(ERR_INVALID_REQUEST, "invalid_request", ERR_PERMANENT, 400, "invalid_request_error", 2)     \
-    X(ERR_INVALID_JSON, "invalid_json", ERR_PERMANENT, 400, "invalid_request_error", 2)           \
-    X(ERR_UNAUTHORIZED, "unauthorized", ERR_PERMANENT, 401, "authentication_error", 2)            \
-    X(ERR_FORBIDDEN, "forbidden", ERR_PERMANENT, 403, "permission_error", 2)                      \
-    X(ERR_NOT_FOUND, "not_found", ERR_PERMANENT, 404, "invalid_request_error", 3)                 \
-    X(ERR_MODEL_NOT_FOUND, "model_not_found", ERR_PERMANENT, 404, "invalid_request_error", 3)     \
-    X(ERR_METHOD, "method_not_allowed", ERR_PERMANENT, 405, "invalid_request_error", 2)           \
-    X(ERR_CONFLICT, "conflict", ERR_PERMANENT, 409, "invalid_request_error", 2)                   \
-    X(ERR_TOO_LARGE, "too_large", ERR_PERMANENT, 413, "invalid_request_error", 2)                 \
-    X(ERR_HEADER_TOO_LARGE, "header_too_large", ERR_PERMANENT, 431, "invalid_request_error", 2)   \
-    X(ERR_UNSUPPORTED, "unsupported", ERR_PERMANENT, 400, "invalid_request_error", 2)             \
-    X(ERR_CONTEXT_LENGTH, "context_length_exceeded", ERR_PERMANENT, 400, "invalid_request_error", \
-      2)                                                                                          \
-    X(ERR_CONFIG, "config_invalid", ERR_PERMANENT, 500, "server_error", 4)                        \
-    X(ERR_MODEL_INVALID, "model_invalid", ERR_PERMANENT, 422, "invalid_request_error", 4)         \
-    X(ERR_DOCUMENT, "document_unreadable", ERR_PERMANENT, 422, "invalid_request_error", 5)        \
-    X(ERR_CANCELLED, "cancelled", ERR_TRANSIENT, 499, "server_error", 130)                        \
-    X(ERR_TIMEOUT, "timeout", ERR_TRANSIENT, 504, "server_error", 6)                              \
-    X(ERR_BUSY, "busy", ERR_TRANSIENT, 503, "server_error", 6)                                    \
-    X(ERR_OUT_OF_MEMORY_BUDGET, "memory_budget", ERR_TRANSIENT, 503, "server_error", 6)           \
-    X(ERR_MODEL_TOO_LARGE, "model_too_large", ERR_PERMANENT, 507, "server_error", 4)              \
-    X(ERR_WORKER_DIED, "worker_died", ERR_TRANSIENT, 503, "server_error", 6)                      \
-    X(ERR_UNAVAILABLE, "unavailable", ERR_TRANSIENT, 503, "server_error", 6)                      \
-    X(ERR_NO_CHAT_MODEL, "no_chat_model", ERR_DEGRADED, 503, "server_error", 4)                   \
-    X(ERR_NO_EMBEDDER, "no_embedder", ERR_DEGRADED, 503, "server_error", 4)                       \
-    X(ERR_NO_MEMORY, "out_of_memory", ERR_CRITICAL, 500, "server_error", 7)                       \
-    X(ERR_DISK_FULL, "disk_full", ERR_CRITICAL, 507, "server_error", 7)                           \
-    X(ERR_STORE, "store_damaged", ERR_CRITICAL, 500, "server_error", 7)                           \
-    X(ERR_IO, "io", ERR_PERMANENT, 500, "server_error", 5)                                        \
-    X(ERR_PROTOCOL, "protocol", ERR_TRANSIENT, 502, "server_error", 6)                            \
-    X(ERR_INTERNAL, "internal", ERR_CRITICAL, 500, "server_error", 7)
-
-#define ERR_ENUM(symbol, name, category, status, type, exit_code) symbol,
+#define ERR_ENUM(symbol, ...) symbol,
 enum err_code { ERR_TABLE(ERR_ENUM) ERR_CODE_COUNT };
 #undef ERR_ENUM
 
@@ -79,13 +45,17 @@ struct err {
     uint32_t retry_after_ms;                   /* 0: unknown */
 };
 
-/* Row of the table above. */
+/* A row of err_table.h. */
 struct err_info {
     const char *name;
     enum err_category category;
     int http_status;
     const char *type;
     int exit_code;
+    bool retry;              /* Jarvis itself tries again, before the first word has left */
+    uint32_t retry_after_ms; /* to wait where the error does not say; 0: nothing is promised */
+    bool fallback;           /* the fault is the model's: another one may answer instead */
+    const char *hint;        /* English, known to the catalogue: err_hint() */
 };
 
 /* Fills *err (NULL is allowed: the caller does not want to know). `format` must be a string literal: it is the
@@ -118,6 +88,12 @@ void err_clear(struct err *err);
 
 const struct err_info *err_info(enum err_code code);
 const char *err_category_name(enum err_category category); /* "TRANSIENT" … */
+
+/* General advice about an error of this code. */
+const char *err_hint(enum err_code code, enum lang lang);
+
+/* How long to wait before the same is asked again: what the error says, else its row. 0: nothing is promised. */
+uint32_t err_retry_after_ms(const struct err *err);
 
 /* The message for a reader of `lang`; English when there is no translation. Valid as long as *err. */
 const char *err_message(const struct err *err, enum lang lang);

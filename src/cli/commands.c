@@ -238,8 +238,11 @@ static void print_error_json(const struct cli *cli, const struct err *err)
     str_puts(&line, ",\"param\":");
     str_puts(&line, *err->param ? "\"" : "null");
     str_json(&line, err->param, strlen(err->param));
-    str_printf(&line, "%s,\"retry_after_ms\":%u,\"exit_code\":%d}}", *err->param ? "\"" : "",
-               err->retry_after_ms, info->exit_code);
+    const char *hint = err_hint(err->code, cli->lang);
+    str_printf(&line, "%s,\"retry_after_ms\":%u,\"hint\":\"", *err->param ? "\"" : "",
+               err_retry_after_ms(err));
+    str_json(&line, hint, strlen(hint));
+    str_printf(&line, "\",\"exit_code\":%d}}", info->exit_code);
     fprintf(cli->err.file, "%s\n", str_text(&line));
     str_free(&line);
 }

@@ -25,11 +25,27 @@ enum model_alternative {
     ALTERNATIVE_COUNT,
 };
 
-/* One model of the configuration's "models". In the file the keys have the fields' names; name, path and role must
- * be there. Names are unique, 1 to 127 bytes, without spaces, quotes or backslashes. */
+/* Another server that speaks OpenAI's API and answers in the place of a file. In the file: an object "upstream" with
+ * the fields' names as keys; urls and model must be there. */
+struct upstream_entry {
+    char **
+        urls; /* "http://host:port/v1": what comes before "/chat/completions"; 1 to UPSTREAM_URLS_MAX */
+    size_t url_count;
+    char *model;                /* its name there */
+    char *api_key_file;         /* "" or a file whose first line is the key */
+    char *api_key_env;          /* "" or the environment variable that holds it */
+    uint32_t timeout_s;         /* longest silence, before the first word and between two */
+    uint32_t connect_timeout_s; /* longest until a connection stands */
+};
+
+enum { UPSTREAM_URLS_MAX = 16, FALLBACK_MAX = 8 };
+
+/* One model of the configuration's "models". In the file the keys have the fields' names; name, role and one of path
+ * and upstream must be there. Names are unique, 1 to 127 bytes, without spaces, quotes or backslashes. */
 struct model_entry {
     char *name;
-    char *path; /* absolute, or below the models directory as written in the file */
+    char *
+        path; /* absolute, or below the models directory as written in the file; "" for an upstream */
     enum model_role role;
     uint32_t context_length; /* 0: the model's own, at most 8192 (chat) or 2048 (the others) */
     uint32_t slots;          /* chat: conversations at once; 2 when the file does not say */
@@ -42,6 +58,9 @@ struct model_entry {
     enum model_alternative alternatives[ALTERNATIVE_COUNT];
     uint32_t alternative_count;
     enum kv_type kv_type; /* chat: how the KV cache is stored: less than f16 takes less memory */
+    char **fallback;      /* models that answer when this one cannot, best first; chat and rerank */
+    size_t fallback_count;           /* 0..FALLBACK_MAX */
+    struct upstream_entry *upstream; /* NULL: a file */
 };
 
 /* CONFIG_TABLE: field, "key", type, default, minimum, maximum, help. Types: INT, DOUBLE, BOOL, TEXT (default as
@@ -82,6 +101,20 @@ struct model_entry {
     TEXT(pull_token_file, "pull.token_file", "", 0, 4095,                                          \
          "file with the hub's token for models that ask for one; empty: HF_TOKEN")                 \
     INT(pull_max_gib, "pull.max_gib", 200, 1, 16384, "largest model to download, in GiB")          \
+    INT(worker_heartbeat_s, "worker.heartbeat_s", 10, 1, 3600,                                     \
+        "a worker process that says nothing for three times this long is ended, in seconds")       \
+    INT(worker_hang_timeout_s, "worker.hang_timeout_s", 120, 1, 86400,                             \
+        "a model whose computation does not move for so long is ended, in seconds")                \
+    INT(errors_retries, "errors.retries", 2, 0, 10,                                                \
+        "how often a request that may work later is tried again before its first word")            \
+    INT(errors_circuit_failures, "errors.circuit_failures", 5, 1, 1000,                            \
+        "failures in a row after which a model or an upstream is left alone for a while")          \
+    INT(errors_circuit_open_s, "errors.circuit_open_s", 30, 1, 86400,                              \
+        "how long it is left alone the first time, in seconds")                                    \
+    TEXT(errors_critical_hook, "errors.critical_hook", "", 0, 4095,                                \
+         "program and arguments, split at blanks, run when somebody must act; empty: none")        \
+    INT(upstream_health_interval_s, "upstream.health_interval_s", 15, 1, 86400,                    \
+        "how often upstreams are asked whether they are there, in seconds")                        \
     TEXT(log_level, "log.level", "info", 1, 10, "debug, info, warn or error")                      \
     BOOL(log_query_text, "log.query_text", false, "write the text of questions to the log")
 

@@ -35,6 +35,20 @@ bool models_read(const struct config_source *source, yyjson_val *array, size_t o
 bool model_name_check(const char *name, const char *where, struct err *err);
 bool model_path_check(const char *path, const char *where, struct err *err);
 
+/* "fallback" and "upstream" of a model; `where` begins messages. Both replace what the entry holds. */
+bool entry_read_fallback(yyjson_val *value, const char *where, struct model_entry *entry,
+                         struct err *err);
+bool entry_read_upstream(yyjson_val *value, const char *where, struct model_entry *entry,
+                         struct err *err);
+
+/* What these two leave in the entry: copied (*to does not hold any), appended as JSON members, freed. */
+bool entry_copy_lists(const struct model_entry *from, struct model_entry *to, struct err *err);
+void entry_put_lists(const struct model_entry *entry, struct str *out);
+void entry_free_lists(struct model_entry *entry);
+
+/* The names in "fallback" are those of other models with the same role. ERR_CONFIG; `path` begins the message. */
+bool config_check_fallbacks(const struct config *config, const char *path, struct err *err);
+
 /* Appends the entry as a JSON object on one line, without what is default. */
 void model_entry_put(const struct model_entry *entry, struct str *out);
 

@@ -24,13 +24,15 @@ enum entry_field {
     ENTRY_TTL_S,
     ENTRY_ALTERNATIVES,
     ENTRY_KV_TYPE,
+    ENTRY_FALLBACK,
+    ENTRY_UPSTREAM,
     ENTRY_FIELDS
 };
 
 static const char *const entry_keys[ENTRY_FIELDS] = {
     "name",       "path",         "role",           "context_length", "slots",
     "gpu_layers", "query_prefix", "passage_prefix", "preload",        "pin",
-    "ttl_s",      "alternatives", "kv_type",
+    "ttl_s",      "alternatives", "kv_type",        "fallback",       "upstream",
 };
 
 static const char *const alternative_names[ALTERNATIVE_COUNT] = {
@@ -224,6 +226,8 @@ static bool read_field(struct model_entry *entry, enum entry_field field, yyjson
         return true;
     case ENTRY_ALTERNATIVES: return read_alternatives(value, where, entry, err);
     case ENTRY_KV_TYPE: return read_kv_type(value, where, &entry->kv_type, err);
+    case ENTRY_FALLBACK: return entry_read_fallback(value, where, entry, err);
+    case ENTRY_UPSTREAM: return entry_read_upstream(value, where, entry, err);
     case ENTRY_FIELDS: break;
     }
     return err_set(err, ERR_INTERNAL, "%s: unknown field of a model", where);
@@ -232,8 +236,32 @@ static bool read_field(struct model_entry *entry, enum entry_field field, yyjson
 static bool missing(const char *where, enum entry_field field, struct err *err)
 {
     return err_set_param(err, ERR_CONFIG, entry_keys[field],
-                         "%s: this model has no \"%s\"; a model needs name, path and role", where,
-                         entry_keys[field]);
+                         "%s: this model has no \"%s\"; a model needs name, role, and path or "
+                         "upstream",
+                         where, entry_keys[field]);
+}
+
+/* What must be there together, and what must not. */
+static bool check_fields(const struct model_entry *entry, const bool *seen, const char *where,
+                         struct err *err)
+{
+    if (!seen[ENTRY_NAME])
+        return missing(where, ENTRY_NAME, err);
+    if (!seen[ENTRY_ROLE])
+        return missing(where, ENTRY_ROLE, err);
+    if (!seen[ENTRY_PATH] && !seen[ENTRY_UPSTREAM])
+        return missing(where, ENTRY_PATH, err);
+    if (seen[ENTRY_PATH] && seen[ENTRY_UPSTREAM])
+        return err_set_param(err, ERR_CONFIG, "upstream",
+                             "%s: a model is either a file (\"path\") or another server "
+                             "(\"upstream\"), not both",
+                             where);
+    if (entry->role == ROLE_EMBEDDING && entry->fallback_count > 0)
+        return err_set_param(err, ERR_CONFIG, "fallback",
+                             "%s: an embedding model has no \"fallback\": vectors of two models "
+                             "cannot be compared; give the upstream several urls instead",
+                             where);
+    return true;
 }
 
 /* Reads the members of one object into *entry, which holds the defaults. */
@@ -263,10 +291,7 @@ static bool read_members(const struct config_source *source, yyjson_val *object,
             return false;
     }
     config_place(source, offset, where);
-    for (enum entry_field field = ENTRY_NAME; field <= ENTRY_ROLE; field++)
-        if (!seen[field])
-            return missing(where, field, err);
-    return true;
+    return check_fields(entry, seen, where, err);
 }
 
 const struct model_entry *config_model(const struct config *config, const char *name)
@@ -287,7 +312,8 @@ static bool read_entry(const struct config_source *source, yyjson_val *value, si
         return err_set_param(err, ERR_CONFIG, "models", "%s: a model must be an object, { … }",
                              where);
     struct model_entry entry = {.slots = SLOTS_DEFAULT, .gpu_layers = -1};
-    bool ok = str_copy("", &entry.query_prefix, err) && str_copy("", &entry.passage_prefix, err) &&
+    bool ok = str_copy("", &entry.path, err) && str_copy("", &entry.query_prefix, err) &&
+              str_copy("", &entry.passage_prefix, err) &&
               read_members(source, value, offset, &entry, err);
     if (ok && config_model(config, entry.name))
         ok = err_set_param(err, ERR_CONFIG, "name", "%s: there is already a model named \"%s\"",
@@ -318,7 +344,7 @@ bool models_read(const struct config_source *source, yyjson_val *array, size_t o
     while ((value = yyjson_arr_iter_next(&elements)) && jsonc_next(&walk, &item))
         if (!read_entry(source, value, item.value.begin, config, err))
             return false;
-    return true;
+    return config_check_fallbacks(config, source->path, err);
 }
 
 static void put_member(struct str *out, enum entry_field field, const char *text)
@@ -332,7 +358,8 @@ void model_entry_put(const struct model_entry *entry, struct str *out)
 {
     str_putc(out, '{');
     put_member(out, ENTRY_NAME, entry->name);
-    put_member(out, ENTRY_PATH, entry->path);
+    if (!entry->upstream)
+        put_member(out, ENTRY_PATH, entry->path);
     put_member(out, ENTRY_ROLE, model_role_name(entry->role));
     if (entry->context_length)
         str_printf(out, ", \"context_length\": %u", entry->context_length);
@@ -357,6 +384,7 @@ void model_entry_put(const struct model_entry *entry, struct str *out)
         str_putc(out, ']');
     if (entry->kv_type != KV_F16)
         put_member(out, ENTRY_KV_TYPE, kv_type_name(entry->kv_type));
+    entry_put_lists(entry, out);
     str_putc(out, '}');
 }
 
@@ -364,9 +392,13 @@ bool model_entry_copy(const struct model_entry *from, struct model_entry *ret, s
 {
     struct model_entry copy = *from;
     copy.name = copy.path = copy.query_prefix = copy.passage_prefix = NULL;
+    copy.fallback = NULL;
+    copy.fallback_count = 0;
+    copy.upstream = NULL;
     if (str_copy(from->name, &copy.name, err) && str_copy(from->path, &copy.path, err) &&
         str_copy(from->query_prefix ? from->query_prefix : "", &copy.query_prefix, err) &&
-        str_copy(from->passage_prefix ? from->passage_prefix : "", &copy.passage_prefix, err)) {
+        str_copy(from->passage_prefix ? from->passage_prefix : "", &copy.passage_prefix, err) &&
+        entry_copy_lists(from, &copy, err)) {
         *ret = copy;
         return true;
     }
@@ -380,5 +412,6 @@ void model_entry_free(struct model_entry *entry)
     free(entry->path);
     free(entry->query_prefix);
     free(entry->passage_prefix);
+    entry_free_lists(entry);
     *entry = (struct model_entry){0};
 }

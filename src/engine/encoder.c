@@ -28,15 +28,14 @@ static bool warm_up(struct encoder *encoder, struct err *err)
     return ok;
 }
 
-bool encoder_open(const struct model *model, atomic_bool *interrupt, struct encoder *ret,
+bool encoder_open(const struct model *model, struct pulse *pulse, struct encoder *ret,
                   struct err *err)
 {
-    struct encoder encoder = {
-        .model = model, .interrupt = interrupt, .length_max = model->context_length};
+    struct encoder encoder = {.model = model, .pulse = pulse, .length_max = model->context_length};
     bool rank = model->pooling == LLAMA_POOLING_TYPE_RANK;
     encoder.dimensions = rank ? llama_model_n_cls_out(model->handle)
                               : (uint32_t)llama_model_n_embd_out(model->handle);
-    struct llama_context_params params = model_context_params(model, interrupt);
+    struct llama_context_params params = model_context_params(model, pulse);
     uint32_t tokens = larger(model->context_length, ENCODER_BATCH_TOKENS);
     params.n_ctx = tokens;
     params.n_batch = tokens; /* a sequence is pooled within one physical batch */
@@ -176,7 +175,7 @@ static bool collect(struct encoder *encoder, struct encode_job *job, uint32_t ta
 
 static bool interrupted(const struct encoder *encoder)
 {
-    return encoder->interrupt && atomic_load(encoder->interrupt);
+    return encoder->pulse && atomic_load(&encoder->pulse->interrupt);
 }
 
 bool encoder_step(struct encoder *encoder, struct encode_job *job, struct err *err)

@@ -16,7 +16,6 @@
 #define JARVIS_ENGINE_ENCODER_H
 
 #include <llama.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,13 +32,13 @@ struct encoder {
     const struct model *model;
     struct llama_context *context;
     struct llama_batch batch;
-    atomic_bool *interrupt;
+    struct pulse *pulse;
     uint32_t dimensions; /* of an output: of the embedding, or the number of scores */
     uint32_t length_max; /* tokens that a sequence may have */
 };
 
-/* `interrupt` may be NULL. Computes once, so that all that is made at first use is there. */
-bool encoder_open(const struct model *model, atomic_bool *interrupt, struct encoder *ret,
+/* `pulse` may be NULL. Computes once, so that all that is made at first use is there. */
+bool encoder_open(const struct model *model, struct pulse *pulse, struct encoder *ret,
                   struct err *err);
 void encoder_close(struct encoder *encoder);
 

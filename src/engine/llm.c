@@ -24,7 +24,7 @@ struct llm {
     const struct model *model;
     struct llama_context *context;
     struct llama_batch batch;
-    atomic_bool *interrupt;
+    struct pulse *pulse;
     struct prompt_format format;
     struct slot *slots;
     llama_token_data *scratch; /* one entry a token of the vocabulary */
@@ -37,7 +37,7 @@ struct llm {
 
 static bool make_context(struct llm *llm, struct err *err)
 {
-    struct llama_context_params params = model_context_params(llm->model, llm->interrupt);
+    struct llama_context_params params = model_context_params(llm->model, llm->pulse);
     params.n_ctx = llm->context_length * llm->slot_count;
     params.n_seq_max = llm->slot_count;
     params.n_batch = LLM_BATCH_TOKENS;
@@ -82,14 +82,14 @@ static bool open_parts(struct llm *llm, struct err *err)
            warm_up(llm, err);
 }
 
-bool llm_open(const struct model *model, uint32_t slots, atomic_bool *interrupt, struct llm **ret,
+bool llm_open(const struct model *model, uint32_t slots, struct pulse *pulse, struct llm **ret,
               struct err *err)
 {
     struct llm *llm = calloc(1, sizeof(*llm));
     if (!llm)
         return err_no_memory(err);
     llm->model = model;
-    llm->interrupt = interrupt;
+    llm->pulse = pulse;
     llm->slot_count = slots < 1 ? 1 : slots > LLM_SLOTS_MAX ? LLM_SLOTS_MAX : slots;
     llm->context_length = model->context_length;
     if (!open_parts(llm, err)) {
@@ -334,7 +334,7 @@ void llm_step(struct llm *llm, const struct llm_events *events)
     int32_t result = llama_decode(llm->context, llm->batch);
     if (result != 0) {
         roll_back(llm);
-        if (!llm->interrupt || !atomic_load(llm->interrupt))
+        if (!llm->pulse || !atomic_load(&llm->pulse->interrupt))
             fail_all(llm, result, events);
         return;
     }

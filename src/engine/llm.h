@@ -14,7 +14,6 @@
 #ifndef JARVIS_ENGINE_LLM_H
 #define JARVIS_ENGINE_LLM_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,9 +38,9 @@ struct llm_events {
     void (*failed)(void *user, void *request, const struct err *error);
 };
 
-/* `interrupt` (may be NULL) ends a step early when another thread sets it; the caller clears it, cancels what it
+/* `pulse` (may be NULL): its `interrupt` ends a step early when another thread sets it; the caller clears it, cancels what it
  * wants to cancel, and steps on: nothing is lost. */
-bool llm_open(const struct model *model, uint32_t slots, atomic_bool *interrupt, struct llm **ret,
+bool llm_open(const struct model *model, uint32_t slots, struct pulse *pulse, struct llm **ret,
               struct err *err);
 void llm_close(struct llm *llm); /* NULL is fine */
 

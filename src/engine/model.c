@@ -211,12 +211,15 @@ void model_close(struct model *model)
 
 /* ---------------------------------------------------------------- contexts and tokens */
 
+/* libllama asks between the nodes of its graph whether to go on, on the CPU: so it is alive. */
 static bool is_interrupted(void *user)
 {
-    return atomic_load_explicit((atomic_bool *)user, memory_order_relaxed);
+    struct pulse *pulse = user;
+    atomic_fetch_add_explicit(&pulse->beats, 1, memory_order_relaxed);
+    return atomic_load_explicit(&pulse->interrupt, memory_order_relaxed);
 }
 
-struct llama_context_params model_context_params(const struct model *model, atomic_bool *interrupt)
+struct llama_context_params model_context_params(const struct model *model, struct pulse *pulse)
 {
     struct llama_context_params params = llama_context_default_params();
     params.n_threads = model->threads;
@@ -226,9 +229,9 @@ struct llama_context_params model_context_params(const struct model *model, atom
     params.offload_kqv = model->on_gpu;
     params.op_offload = model->on_gpu;
     params.no_perf = true;
-    if (interrupt) {
+    if (pulse) {
         params.abort_callback = is_interrupted;
-        params.abort_callback_data = interrupt;
+        params.abort_callback_data = pulse;
     }
     return params;
 }

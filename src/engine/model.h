@@ -11,12 +11,12 @@
 #define JARVIS_ENGINE_MODEL_H
 
 #include <llama.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
 #include "engine/backend.h"
+#include "engine/pulse.h"
 #include "ipc/protocol.h"
 
 enum {
@@ -59,8 +59,8 @@ void model_close(struct model *model);
 int32_t model_layers_that_fit(uint64_t free_bytes, uint64_t file_bytes, uint32_t layers);
 
 /* Parameters of a context of this model: threads, pooling and the rest that does not depend on the engine. When
- * `interrupt` (may be NULL) becomes true, a computation on the CPU ends early. */
-struct llama_context_params model_context_params(const struct model *model, atomic_bool *interrupt);
+ * `pulse` (may be NULL) has its `interrupt` set, a computation on the CPU ends early. */
+struct llama_context_params model_context_params(const struct model *model, struct pulse *pulse);
 
 bool model_context(const struct model *model, const struct llama_context_params *params,
                    struct llama_context **ret, struct err *err);

@@ -30,6 +30,7 @@ static bool on_progress(void *user, float fraction, uint64_t file_bytes)
                          &(struct msg_progress){.fraction = fraction, .bytes_total = file_bytes});
         reply_send(loading->worker, FRAME_PROGRESS, loading->job->request.id, &payload);
     }
+    atomic_fetch_add(&loading->worker->queue.pulse.beats, 1);
     return !atomic_load(&loading->job->cancelled);
 }
 
@@ -41,11 +42,11 @@ static bool open_model(struct worker *worker, struct job *job, const struct msg_
 {
     struct loading loading = {.worker = worker, .job = job};
     struct model *model = &worker->model;
-    atomic_bool *interrupt = &worker->queue.interrupt;
+    struct pulse *pulse = &worker->queue.pulse;
     if (!model_open(&worker->backend, load, on_progress, &loading, model, err))
         return false;
-    bool ok = load->role == ROLE_CHAT ? llm_open(model, load->slots, interrupt, &worker->llm, err)
-                                      : encoder_open(model, interrupt, &worker->encoder, err);
+    bool ok = load->role == ROLE_CHAT ? llm_open(model, load->slots, pulse, &worker->llm, err)
+                                      : encoder_open(model, pulse, &worker->encoder, err);
     if (!ok)
         model_close(model);
     return ok;

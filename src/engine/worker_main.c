@@ -15,6 +15,21 @@
 
 /* ---------------------------------------------------------------- the reader thread */
 
+static void send_pong(struct worker *worker, uint64_t id)
+{
+    struct pulse *pulse = &worker->queue.pulse;
+    int64_t began_ns = atomic_load(&pulse->step_began_ns);
+    struct msg_pong pong = {
+        .busy = began_ns > 0,
+        .beats = atomic_load(&pulse->beats),
+        .step_ms = began_ns > 0 ? (uint64_t)clock_ms_since(began_ns) : 0,
+    };
+    struct str payload;
+    str_init(&payload, FRAME_PAYLOAD_MAX);
+    msg_put_pong(&payload, &pong);
+    reply_send(worker, FRAME_PONG, id, &payload);
+}
+
 static void send_stats(struct worker *worker, uint64_t id)
 {
     struct msg_stats stats = {
@@ -43,7 +58,7 @@ static void handle(struct worker *worker, struct frame *frame)
     uint64_t id = frame->id;
     struct err err;
     switch (frame->type) {
-    case FRAME_PING: reply_empty(worker, FRAME_PONG, id); break;
+    case FRAME_PING: send_pong(worker, id); break;
     case FRAME_STATS: send_stats(worker, id); break;
     case FRAME_PROBE: send_probed(worker, id); break;
     case FRAME_CANCEL: queue_cancel(&worker->queue, id); break;
@@ -90,15 +105,19 @@ static void serve(struct worker *worker)
 {
     for (;;) {
         /* Cleared before the look at who was cancelled, so that no cancel is lost. */
-        atomic_store(&worker->queue.interrupt, false);
+        struct pulse *pulse = &worker->queue.pulse;
+        atomic_store(&pulse->interrupt, false);
         work_drop_cancelled(worker);
         struct job *job = queue_next(&worker->queue, work_may_begin, worker, patience(worker));
+        atomic_store(&pulse->step_began_ns, clock_now_ns());
+        atomic_fetch_add(&pulse->beats, 1);
         if (job)
             work_begin(worker, job);
         else if (work_is_left(worker))
             work_step(worker);
         else if (!worker->loaded)
             backend_load(&worker->backend);
+        atomic_store(&pulse->step_began_ns, 0);
     }
 }
 

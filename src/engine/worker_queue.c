@@ -7,7 +7,9 @@ void queue_init(struct queue *queue)
     *queue = (struct queue){0};
     mutex_init(&queue->lock);
     cond_init(&queue->changed);
-    atomic_init(&queue->interrupt, false);
+    atomic_init(&queue->pulse.interrupt, false);
+    atomic_init(&queue->pulse.beats, 0);
+    atomic_init(&queue->pulse.step_began_ns, 0);
 }
 
 /* Adds a job at the end, unless the queue is full. */
@@ -57,7 +59,7 @@ void queue_cancel(struct queue *queue, uint64_t id)
             continue;
         atomic_store(&job->cancelled, true);
         if (job->running)
-            atomic_store(&queue->interrupt, true);
+            atomic_store(&queue->pulse.interrupt, true);
         cond_signal(&queue->changed);
     }
     mutex_unlock(&queue->lock);

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/thread.h"
 #include "engine/encoder.h"
+#include "engine/pulse.h"
 #include "ipc/frame.h"
 
 enum {
@@ -39,8 +40,7 @@ struct queue {
     struct job *first; /* all jobs, oldest first */
     size_t count;
     size_t bytes;
-    atomic_bool
-        interrupt; /* a running job was cancelled: what is being computed should end early */
+    struct pulse pulse;
 };
 
 void queue_init(struct queue *queue);

@@ -113,6 +113,28 @@ bool msg_get_parsed(const void *bytes, size_t length, struct arena *arena, struc
 
 /* ---------------------------------------------------------------- the worker itself */
 
+void msg_put_pong(struct str *out, const struct msg_pong *message)
+{
+    wire_put_u8(out, message->busy);
+    wire_put_u64(out, message->beats);
+    wire_put_u64(out, message->step_ms);
+}
+
+bool msg_get_pong(const void *bytes, size_t length, struct arena *arena, struct msg_pong *ret,
+                  struct err *err)
+{
+    (void)arena;
+    struct wire_reader in;
+    wire_reader_init(&in, bytes, length);
+    struct msg_pong message = {.busy = wire_get_bool(&in)};
+    message.beats = wire_get_u64(&in);
+    message.step_ms = wire_get_u64(&in);
+    if (!wire_done(&in, "PONG", err))
+        return false;
+    *ret = message;
+    return true;
+}
+
 void msg_put_stats(struct str *out, const struct msg_stats *message)
 {
     wire_put_u64(out, message->resident_bytes);

@@ -34,7 +34,7 @@ enum frame_type {
     FRAME_GENERATE = 15,   /* struct msg_generate -> TOKENS* then DONE */
     FRAME_PARSE = 16,      /* struct msg_parse -> PARSED */
     FRAME_CANCEL = 17,     /* no payload; id names the request */
-    FRAME_PING = 18,       /* -> PONG */
+    FRAME_PING = 18,       /* -> PONG, by the reader thread: also while it computes */
     FRAME_STATS = 19,      /* -> STATED */
     FRAME_PROBE = 20,      /* -> PROBED: the worker tries what its sandbox forbids, and tells */
     FRAME_SHUTDOWN = 21,   /* finish nothing, leave with status 0 */
@@ -44,16 +44,16 @@ enum frame_type {
         25, /* struct msg_threads, no answer: compute with so many threads from now on */
     FRAME_FORECAST = 26, /* struct msg_load -> FORECASTED: the memory that this load would take */
     /* worker -> service, answers */
-    FRAME_PROGRESS = 40,  /* struct msg_progress */
-    FRAME_LOADED = 41,    /* struct msg_loaded */
-    FRAME_INSPECTED = 42, /* struct msg_inspected */
-    FRAME_VECTORS = 43,   /* struct msg_vectors */
-    FRAME_COUNTS = 44,    /* struct msg_counts */
-    FRAME_SCORES = 45,    /* struct msg_scores */
-    FRAME_TOKENS = 46,    /* struct msg_tokens */
-    FRAME_DONE = 47,      /* struct msg_done */
-    FRAME_PARSED = 48,    /* struct msg_parsed */
-    FRAME_PONG = 49,
+    FRAME_PROGRESS = 40,      /* struct msg_progress */
+    FRAME_LOADED = 41,        /* struct msg_loaded */
+    FRAME_INSPECTED = 42,     /* struct msg_inspected */
+    FRAME_VECTORS = 43,       /* struct msg_vectors */
+    FRAME_COUNTS = 44,        /* struct msg_counts */
+    FRAME_SCORES = 45,        /* struct msg_scores */
+    FRAME_TOKENS = 46,        /* struct msg_tokens */
+    FRAME_DONE = 47,          /* struct msg_done */
+    FRAME_PARSED = 48,        /* struct msg_parsed */
+    FRAME_PONG = 49,          /* struct msg_pong */
     FRAME_STATED = 50,        /* struct msg_stats */
     FRAME_PROBED = 51,        /* struct msg_probed */
     FRAME_TRANSCRIBED = 52,   /* struct msg_transcribed */
@@ -344,6 +344,13 @@ struct msg_transcribed {
     double compute_ms;
 };
 
+/* The heartbeat: whether the model thread gets on. */
+struct msg_pong {
+    bool busy;        /* it is at work, and not waiting for a request */
+    uint64_t beats;   /* counts each step it has taken and, on a CPU, each part of one */
+    uint64_t step_ms; /* how long the step that it is in has taken so far; 0 when not busy */
+};
+
 struct msg_stats {
     uint64_t resident_bytes;
     uint64_t peak_bytes;
@@ -404,6 +411,7 @@ MSG_CODEC(parse)
 MSG_CODEC(parsed)
 MSG_CODEC(transcribe)
 MSG_CODEC(transcribed)
+MSG_CODEC(pong)
 MSG_CODEC(stats)
 MSG_CODEC(probed)
 MSG_CODEC(forecast)

@@ -125,10 +125,10 @@ void http_write_error(struct http_request *request, struct err *problem)
     str_free(&answer->body);
     str_init(&answer->body, HTTP_ANSWER_MAX);
     openai_write_error(&answer->body, problem, request->request.lang);
-    if (problem->retry_after_ms > 0)
-        http_add_header(
-            request, "Retry-After",
-            arena_printf(&request->arena, "%u", (problem->retry_after_ms + 999) / 1000));
+    uint32_t retry_ms = err_retry_after_ms(problem);
+    if (retry_ms > 0)
+        http_add_header(request, "Retry-After",
+                        arena_printf(&request->arena, "%u", (retry_ms + 999) / 1000));
 }
 
 void http_log(const struct http_request *request, bool success)

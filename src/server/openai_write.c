@@ -18,8 +18,9 @@ static void write_error_object(struct writer *writer, const struct err *error, e
     writer_text(writer, "param", error->param[0] ? error->param : NULL);
     writer_text(writer, "code", info->name);
     writer_text(writer, "category", err_category_name(error->category));
-    if (error->retry_after_ms > 0)
-        writer_uint(writer, "retry_after_ms", error->retry_after_ms);
+    writer_text(writer, "hint", err_hint(error->code, lang));
+    if (err_retry_after_ms(error) > 0)
+        writer_uint(writer, "retry_after_ms", err_retry_after_ms(error));
     writer_end(writer);
 }
 

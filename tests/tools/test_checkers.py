@@ -219,32 +219,38 @@ def generator_knows_percent_signs():
 
 # ---- check_errors
 
-ERR_H = """#define ERR_TABLE(X)                                    \\
-    X(ERR_NONE, "none", ERR_PERMANENT, 200, "none", 0)          \\
-    X(ERR_BUSY, "busy", ERR_TRANSIENT, 503, "server_error", 6)  \\
+ERR_TABLE_H = """#define ERR_TABLE(X)                                    \\
+    X(ERR_NONE, "none", ERR_PERMANENT, 200, "none", 0, false, 0, false, "a")          \\
+    X(ERR_BUSY, "busy", ERR_TRANSIENT, 503, "server_error", 6, true, 1500, true, "ask \\"again\\"")  \\
     X(ERR_LONG, "long", ERR_CRITICAL, 500, "server_error",      \\
-      7)
+      7, false, 0, false, "act")
 """
 BEGIN, END = "<!-- the table begins: tools/check_errors --write -->\n", "<!-- the table ends -->\n"
-TABLE = """| code | category | HTTP | type | exit code |
-|---|---|---|---|---|
-| `busy` | TRANSIENT | 503 | server_error | 6 |
-| `long` | CRITICAL | 500 | server_error | 7 |
+TABLE = """| code | category | HTTP | type | exit code | retried | Retry-After | fallback | hint |
+|---|---|---|---|---|---|---|---|---|
+| `busy` | TRANSIENT | 503 | server_error | 6 | yes | 1.5 s | yes | ask "again" |
+| `long` | CRITICAL | 500 | server_error | 7 | no |  | no | act |
 """
+HINTS = 'msgid "ask \\"again\\""\nmsgstr "x"\n\nmsgid "act"\nmsgstr "y"\n'
+
+
+def errors_tree(page, header=ERR_TABLE_H, hints=HINTS):
+    return {"src/base/err_table.h": header, "docs/ERRORS.md": page, "po/es/base.po": hints}
 
 
 @case
 def errors_accept_the_table_of_the_header():
-    accepted("check_errors", {"src/base/err.h": ERR_H, "docs/ERRORS.md": "# E\n" + BEGIN + TABLE + END + "more\n"})
+    accepted("check_errors", errors_tree("# E\n" + BEGIN + TABLE + END + "more\n"))
 
 
 @case
 def errors_refuse_another_table():
-    for page in (BEGIN + END, BEGIN + TABLE.replace("503", "500") + END):
-        refused("check_errors", {"src/base/err.h": ERR_H, "docs/ERRORS.md": page}, "check_errors --write")
-    refused("check_errors", {"src/base/err.h": ERR_H, "docs/ERRORS.md": TABLE}, "markers")
-    odd = ERR_H.replace('"busy", ERR_TRANSIENT', '"busy", some_category')
-    refused("check_errors", {"src/base/err.h": odd, "docs/ERRORS.md": BEGIN + TABLE + END}, "another shape")
+    for page in (BEGIN + END, BEGIN + TABLE.replace("503", "500") + END, BEGIN + TABLE.replace("1.5", "2") + END):
+        refused("check_errors", errors_tree(page), "check_errors --write")
+    refused("check_errors", errors_tree(TABLE), "markers")
+    odd = ERR_TABLE_H.replace('"busy", ERR_TRANSIENT', '"busy", some_category')
+    refused("check_errors", errors_tree(BEGIN + TABLE + END, header=odd), "another shape")
+    refused("check_errors", errors_tree(BEGIN + TABLE + END, hints=HINTS.replace("act", "wait")), "no Spanish")
 
 
 # ---- the configurations of clang-format, clang-tidy and cppcheck

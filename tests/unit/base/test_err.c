@@ -91,6 +91,14 @@ static void test_table(void **state)
         assert_true(strlen(info->name) > 0);
         assert_true(info->http_status >= 200 && info->http_status < 600);
         assert_true(info->exit_code >= 0 && info->exit_code <= 130);
+        /* What may be tried again is what may work later; every hint is there in both languages. */
+        assert_true(!info->retry || info->category == ERR_TRANSIENT);
+        assert_true(!info->retry || info->retry_after_ms > 0);
+        assert_true(info->retry_after_ms == 0 || info->category == ERR_TRANSIENT);
+        if (code == ERR_NONE)
+            continue;
+        assert_string_equal(err_hint((enum err_code)code, LANG_EN), info->hint);
+        assert_string_not_equal(err_hint((enum err_code)code, LANG_ES), info->hint);
     }
     assert_ptr_equal(err_info((enum err_code)9999), err_info(ERR_INTERNAL));
     struct err err;
@@ -98,6 +106,9 @@ static void test_table(void **state)
     assert_int_equal(err.code, ERR_INTERNAL);
     assert_string_equal(err_message(&err, LANG_ES), "es");
     assert_int_equal(err.retry_after_ms, 5);
+    assert_int_equal(err_retry_after_ms(&err), 5);
+    err_set(&err, ERR_BUSY, "x");
+    assert_int_equal(err_retry_after_ms(&err), err_info(ERR_BUSY)->retry_after_ms);
 }
 
 static void test_language_of_a_header(void **state)

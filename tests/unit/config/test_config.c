@@ -177,6 +177,73 @@ static void test_models_refused(void **state)
     refused("{\"models\": [], \"models\": []}", "f:1:16:", "models");
 }
 
+#define REMOTE                                                                              \
+    "{\"name\": \"far\", \"role\": \"chat\", \"upstream\": {\"urls\": [\"http://a:1/v1\", " \
+    "\"https://b/v1\"], \"model\": \"big\", \"api_key_env\": \"KEY\", \"timeout_s\": 7}}"
+
+static void test_upstream_and_fallback(void **state)
+{
+    (void)state;
+    struct config *config =
+        parsed(PREFIX "{\"name\": \"near\", \"path\": \"n\", \"role\": \"chat\", \"fallback\": "
+                      "[\"far\"]},\n" REMOTE "]}");
+    const struct model_entry *near = &config->models[0];
+    const struct model_entry *far = &config->models[1];
+    assert_int_equal(near->fallback_count, 1);
+    assert_string_equal(near->fallback[0], "far");
+    assert_null(near->upstream);
+    assert_string_equal(far->path, "");
+    assert_int_equal(far->upstream->url_count, 2);
+    assert_string_equal(far->upstream->urls[1], "https://b/v1");
+    assert_string_equal(far->upstream->model, "big");
+    assert_string_equal(far->upstream->api_key_env, "KEY");
+    assert_string_equal(far->upstream->api_key_file, "");
+    assert_int_equal(far->upstream->timeout_s, 7);
+    assert_int_equal(far->upstream->connect_timeout_s, 5);
+    /* What is written is what is read. */
+    struct str text;
+    struct err err;
+    str_init(&text, 4096);
+    assert_true(config_get(config, "models", &text, &err));
+    assert_non_null(strstr(str_text(&text), REMOTE));
+    assert_non_null(strstr(str_text(&text), "\"fallback\": [\"far\"]"));
+    struct model_entry copy;
+    assert_true(model_entry_copy(far, &copy, &err));
+    config_free(config);
+    assert_string_equal(copy.upstream->urls[0], "http://a:1/v1");
+    model_entry_free(&copy);
+    str_free(&text);
+}
+
+static void test_upstream_refused(void **state)
+{
+    (void)state;
+#define UPSTREAM(members) PREFIX "{\"upstream\": " members "}]}"
+    refused(UPSTREAM("3"), "f:2:2:", "{ … }");
+    refused(UPSTREAM("{\"urls\": []}"), "f:2:2:", "\"model\"");
+    refused(UPSTREAM("{\"urls\": [\"ftp://a\"]}"), "f:2:2:", "http://host");
+    refused(UPSTREAM("{\"urls\": [\"http:///v1\"]}"), "f:2:2:", "http://host");
+    refused(UPSTREAM("{\"urls\": [\"http://me:secret@a/v1\"]}"), "f:2:2:", "http://host");
+    refused(UPSTREAM("{\"urls\": [\"http://a/v1?key=1\"]}"), "f:2:2:", "http://host");
+    refused(UPSTREAM("{\"timeout_s\": 0}"), "f:2:2:", "86400");
+    refused(UPSTREAM("{\"api_key\": \"x\"}"), "f:2:2:", "api_key_file");
+    refused(UPSTREAM("{\"urls\": [\"http://a\"], \"model\": \"m\", \"api_key_env\": \"E\", "
+                     "\"api_key_file\": \"F\"}"),
+            "f:2:2:", "api_key_file");
+    refused(PREFIX "{\"name\": \"a\", \"path\": \"p\", \"role\": \"chat\", \"upstream\": "
+                   "{\"urls\": [\"http://a\"], \"model\": \"m\"}}]}",
+            "f:2:1:", "\"path\"");
+    refused(PREFIX "{\"name\": \"a\", \"path\": \"p\", \"role\": \"embedding\", \"fallback\": "
+                   "[\"b\"]}]}",
+            "f:2:1:", "fallback");
+    refused(PREFIX "{\"name\": \"a\", \"path\": \"p\", \"role\": \"chat\", \"fallback\": "
+                   "[\"b\"]}]}",
+            "f:", "\"b\"");
+    refused(PREFIX "{\"name\": \"a\", \"path\": \"p\", \"role\": \"chat\", \"fallback\": "
+                   "[\"a\"]}]}",
+            "f:", "role");
+}
+
 static void test_get(void **state)
 {
     (void)state;
@@ -307,6 +374,8 @@ int main(void)
         cmocka_unit_test(test_broken_json_is_a_config_error),
         cmocka_unit_test(test_models),
         cmocka_unit_test(test_models_refused),
+        cmocka_unit_test(test_upstream_and_fallback),
+        cmocka_unit_test(test_upstream_refused),
         cmocka_unit_test(test_get),
         cmocka_unit_test(test_each_setting_has_help_in_both_languages),
         cmocka_unit_test(test_load_and_environment),

@@ -205,17 +205,17 @@ static void an_interrupted_step_can_be_taken_again(void **state)
     struct model model;
     struct encoder encoder;
     struct err err;
-    atomic_bool interrupt = false;
+    struct pulse pulse = {0};
     tiny_ok(model_open(&tiny->backend, &load, NULL, NULL, &model, &err), &err);
-    tiny_ok(encoder_open(&model, &interrupt, &encoder, &err), &err);
+    tiny_ok(encoder_open(&model, &pulse, &encoder, &err), &err);
     static const char *const texts[] = {"dog", "moon"};
     struct encode_job job;
     tiny_ok(embed_start(&encoder, &(struct msg_texts){.texts = texts, .count = 2}, &job, &err),
             &err);
-    atomic_store(&interrupt, true);
+    atomic_store(&pulse.interrupt, true);
     tiny_ok(encoder_step(&encoder, &job, &err), &err);
     assert_false(encode_job_done(&job));
-    atomic_store(&interrupt, false);
+    atomic_store(&pulse.interrupt, false);
     run(&encoder, &job);
     struct msg_vectors vectors, again;
     embed_finish(&job, &vectors);

@@ -481,9 +481,9 @@ static void a_cancelled_conversation_leaves_the_others_alone(void **state)
 
 static void an_interruption_loses_nothing(void **state)
 {
-    atomic_bool interrupt = false;
+    struct pulse pulse = {0};
     struct tiny_llm opened, undisturbed;
-    tiny_llm_open(*state, 2, 0, &interrupt, &opened);
+    tiny_llm_open(*state, 2, 0, &pulse, &opened);
     tiny_llm_open(*state, 1, 0, NULL, &undisturbed);
     struct msg_generate a = greedy(four_prompts[3], 20), b = greedy("una casa", 20);
     struct reply first, second, expected;
@@ -492,7 +492,7 @@ static void an_interruption_loses_nothing(void **state)
     int stopped = 0;
     for (int i = 0; llm_busy(opened.llm); i++) {
         int before = first.texts + second.texts;
-        atomic_store(&interrupt, i % 3 == 0);
+        atomic_store(&pulse.interrupt, i % 3 == 0);
         llm_step(opened.llm, &events);
         stopped += i % 3 == 0 && before == first.texts + second.texts;
     }

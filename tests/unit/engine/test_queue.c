@@ -117,12 +117,12 @@ static void a_cancelled_job_always_comes_out(void **state)
     queue_cancel(&queue, 8); /* nobody's */
     assert_null(queue_next(&queue, none, NULL, 0));
     queue_cancel(&queue, 7);
-    assert_false(atomic_load(&queue.interrupt)); /* it was not running */
+    assert_false(atomic_load(&queue.pulse.interrupt)); /* it was not running */
     struct job *job = queue_next(&queue, none, NULL, 0);
     assert_non_null(job);
     assert_true(atomic_load(&job->cancelled));
     queue_cancel(&queue, 7); /* now it is */
-    assert_true(atomic_load(&queue.interrupt));
+    assert_true(atomic_load(&queue.pulse.interrupt));
     queue_finish(&queue, job);
 }
 

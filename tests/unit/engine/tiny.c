@@ -76,14 +76,14 @@ void tiny_encoder_close(struct tiny_encoder *opened)
     model_close(&opened->model);
 }
 
-void tiny_llm_open(struct tiny *tiny, uint32_t slots, uint32_t context, atomic_bool *interrupt,
+void tiny_llm_open(struct tiny *tiny, uint32_t slots, uint32_t context, struct pulse *pulse,
                    struct tiny_llm *ret)
 {
     struct msg_load load = tiny_load(tiny, ROLE_CHAT);
     load.context_length = context;
     struct err err;
     tiny_ok(model_open(&tiny->backend, &load, NULL, NULL, &ret->model, &err), &err);
-    tiny_ok(llm_open(&ret->model, slots, interrupt, &ret->llm, &err), &err);
+    tiny_ok(llm_open(&ret->model, slots, pulse, &ret->llm, &err), &err);
 }
 
 void tiny_llm_close(struct tiny_llm *opened)

@@ -42,7 +42,7 @@ struct tiny_llm {
     struct llm *llm;
 };
 
-void tiny_llm_open(struct tiny *tiny, uint32_t slots, uint32_t context, atomic_bool *interrupt,
+void tiny_llm_open(struct tiny *tiny, uint32_t slots, uint32_t context, struct pulse *pulse,
                    struct tiny_llm *ret);
 void tiny_llm_close(struct tiny_llm *opened);
 

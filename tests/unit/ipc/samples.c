@@ -111,6 +111,7 @@ static const struct msg_forecast forecast = {
     .parts = parts, .count = 2, .context_length = 4096, .train_context = 8192, .slots = 2};
 static const struct msg_stats stats = {
     .resident_bytes = 5, .peak_bytes = 6, .held_bytes = 7, .busy = 1};
+static const struct msg_pong pong = {.busy = true, .beats = 1ULL << 33, .step_ms = 12};
 static const struct msg_probed probed = {
     .open_errno = 13, .socket_errno = 1, .exec_errno = -1, .no_new_privileges = true};
 
@@ -157,6 +158,7 @@ CODEC(parse, parse)
 CODEC(parsed, parsed)
 CODEC(transcribe, transcribe)
 CODEC(transcribed, transcribed)
+CODEC(pong, pong)
 CODEC(stats, stats)
 CODEC(probed, probed)
 CODEC(forecast, forecast)
@@ -202,15 +204,11 @@ static bool again_err(const void *bytes, size_t length, struct arena *arena, str
 #name, sample_##name, again_##name \
     }
 const struct codec_case codec_cases[] = {
-    CASE(hello),      CASE(load),        CASE(progress),  CASE(loaded),   CASE(inspected),
-    CASE(texts),      CASE(vectors),     CASE(counts),    CASE(rerank),   CASE(scores),
-    CASE(generate),   CASE(tokens),      CASE(done),      CASE(parse),    CASE(parsed),
-    CASE(transcribe), CASE(transcribed), CASE(stats),     CASE(probed),   CASE(devices),
-    CASE(threads),    CASE(path),        CASE(err),       CASE(hello),    CASE(load),
-    CASE(progress),   CASE(loaded),      CASE(inspected), CASE(texts),    CASE(vectors),
-    CASE(counts),     CASE(rerank),      CASE(scores),    CASE(generate), CASE(tokens),
-    CASE(done),       CASE(parse),       CASE(parsed),    CASE(stats),    CASE(probed),
-    CASE(forecast),   CASE(devices),     CASE(threads),   CASE(path),     CASE(err),
+    CASE(hello),      CASE(load),        CASE(progress), CASE(loaded), CASE(inspected),
+    CASE(texts),      CASE(vectors),     CASE(counts),   CASE(rerank), CASE(scores),
+    CASE(generate),   CASE(tokens),      CASE(done),     CASE(parse),  CASE(parsed),
+    CASE(transcribe), CASE(transcribed), CASE(pong),     CASE(stats),  CASE(probed),
+    CASE(forecast),   CASE(devices),     CASE(threads),  CASE(path),   CASE(err),
 };
 #undef CASE
 const size_t codec_case_count = sizeof(codec_cases) / sizeof(codec_cases[0]);

@@ -184,12 +184,13 @@ static void test_error(void **state)
     expect(&out,
            "{\"error\":{\"message\":\"«top_k» está vacío\",\"type\":\"invalid_request_error\","
            "\"param\":\"top_k\",\"code\":\"invalid_request\",\"category\":\"PERMANENT\","
-           "\"retry_after_ms\":1500}}");
+           "\"hint\":\"corrija el campo que nombra \\\"param\\\"\",\"retry_after_ms\":1500}}");
     str_init(&out, 4096);
     err_set(&err, ERR_CANCELLED, "x");
     openai_write_error_chunk(&out, &err, LANG_EN);
     expect(&out, "data: {\"error\":{\"message\":\"x\",\"type\":\"server_error\",\"param\":null,"
-                 "\"code\":\"cancelled\",\"category\":\"TRANSIENT\"}}\n\n");
+                 "\"code\":\"cancelled\",\"category\":\"TRANSIENT\","
+                 "\"hint\":\"ask again if it was not meant\"}}\n\n");
 }
 
 /* Steps of the same name are added up; steps inside of others are theirs. */
