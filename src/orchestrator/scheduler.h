@@ -95,24 +95,33 @@ enum scheduler_reason {
 
 struct scheduler_model;
 
+/* What keeps a model waiting, or why something was decided. */
+struct scheduler_block {
+    enum scheduler_reason reason;
+    uint32_t device;
+    uint64_t need;                 /* bytes, on that device */
+    uint64_t have;                 /* that could be had there */
+    struct scheduler_model *other; /* in the way, or for whom; NULL: none */
+};
+
 /* One request for a lease. The caller sets `user` and nothing else. */
 struct scheduler_ticket {
     void *user;
     struct scheduler_model *model;
     uint64_t arrived; /* order of arrival, from 1 */
-    int64_t since_us;
     int64_t until_us;
-    enum scheduler_reason reason; /* refused */
+    bool granted;               /* else it waits, or was refused */
+    struct scheduler_block why; /* refused */
     struct scheduler_ticket *next;
 };
 
-/* What keeps a model waiting; in decisions, what it was refused for. */
-struct scheduler_block {
-    enum scheduler_reason reason;
-    uint32_t device;
-    uint64_t need;                       /* bytes, on that device */
-    uint64_t have;                       /* that it could get there */
-    const struct scheduler_model *other; /* in the way; NULL: none */
+enum scheduler_verb {
+    SCHEDULER_PREPARE, /* find out what the model needs: then scheduler_prepared() or scheduler_load_failed() */
+    SCHEDULER_START, /* load it as model->shapes[model->shape]: then _load_done() or _load_failed() */
+    SCHEDULER_STOP, /* end what PREPARE or START began: then scheduler_load_failed(), in any case */
+    SCHEDULER_EVICT,  /* end its process: then scheduler_unloaded() */
+    SCHEDULER_GRANT,  /* the ticket has a lease: give it back with scheduler_release() */
+    SCHEDULER_REFUSE, /* the ticket has none */
 };
 
 struct scheduler_model {
@@ -144,19 +153,10 @@ struct scheduler_model {
     struct scheduler_ticket *last;
     struct scheduler_model *next;
     struct scheduler_model *next_told; /* has a decision that was not taken yet */
-    int verb;                          /* that decision */
-    struct scheduler_block why;
+    enum scheduler_verb verb;          /* that decision */
+    struct scheduler_block why;        /* of it */
     bool told;
     bool chosen; /* as a victim, while one is looked for */
-};
-
-enum scheduler_verb {
-    SCHEDULER_PREPARE, /* find out what the model needs: then scheduler_prepared() or scheduler_load_failed() */
-    SCHEDULER_START, /* load it as model->shapes[model->shape]: then _load_done() or _load_failed() */
-    SCHEDULER_STOP, /* end what PREPARE or START began: then scheduler_load_failed(), in any case */
-    SCHEDULER_EVICT,  /* end its process: then scheduler_unloaded() */
-    SCHEDULER_GRANT,  /* the ticket has a lease: give it back with scheduler_release() */
-    SCHEDULER_REFUSE, /* the ticket has none */
 };
 
 struct scheduler_decision {
