@@ -18,7 +18,8 @@ struct scheduler_place {
 
 /* Looks for the best shape that can be had now: by rank; of the same rank one that fits as it is, else the one whose
  * victims cost least. */
-struct scheduler_place placing_find(const struct scheduler *scheduler, struct scheduler_model *model);
+struct scheduler_place placing_find(const struct scheduler *scheduler,
+                                    struct scheduler_model *model);
 
 /* Whether the chosen shape fits into what no process holds any more. */
 bool placing_is_free(const struct scheduler *scheduler, const struct scheduler_model *model);
@@ -35,7 +36,7 @@ bool placing_competes(const struct scheduler_model *a, const struct scheduler_mo
 
 /* Whether the loaded model holds memory of a device that the other wants. */
 bool placing_is_in_the_way(const struct scheduler_model *loaded,
-                         const struct scheduler_model *waiting);
+                           const struct scheduler_model *waiting);
 
 /* Loaded, not pinned, not in use. */
 bool placing_is_idle(const struct scheduler_model *model);

@@ -103,7 +103,7 @@ bool placing_competes(const struct scheduler_model *a, const struct scheduler_mo
 }
 
 bool placing_is_in_the_way(const struct scheduler_model *loaded,
-                         const struct scheduler_model *waiting)
+                           const struct scheduler_model *waiting)
 {
     for (uint32_t device = 0; device < SCHEDULER_DEVICES_MAX; device++)
         if (loaded->held.on[device] > 0 && wants(waiting, device))
@@ -360,7 +360,8 @@ static struct scheduler_place find_in_rank(const struct scheduler *scheduler,
     return best;
 }
 
-struct scheduler_place placing_find(const struct scheduler *scheduler, struct scheduler_model *model)
+struct scheduler_place placing_find(const struct scheduler *scheduler,
+                                    struct scheduler_model *model)
 {
     struct scheduler_place best = {.block.reason = SCHEDULER_CALLED_OFF};
     for (size_t first = 0, end; first < model->shape_count && !best.possible; first = end) {
