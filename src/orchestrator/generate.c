@@ -1,7 +1,7 @@
 /* generate.c - text that is pulled token by token.
  *
- * The request is kept until the first token has come: when the worker dies before, it is sent once more to a fresh
- * one. After the first token has left there is no second try; the caller gets ERR_WORKER_DIED.
+ * The request is kept until the first token has come: what fails before may be tried again, or another model may
+ * answer (policy.c). After the first token has left there is no second try; the caller gets the error.
  */
 #include <stdlib.h>
 
@@ -13,7 +13,8 @@ struct generation {
     struct lease *lease;
     struct wait wait;
     struct str payload;      /* the request; empty after the first token */
-    bool retriable;          /* nothing has come yet, and there was no second try */
+    bool untold;             /* nothing has come yet */
+    struct retry retry;      /* on the lease's model */
     struct worker_call call; /* while `calling` */
     bool calling;
     struct arena arena; /* of the last event's text */
@@ -35,14 +36,20 @@ static void end_call(struct generation *generation)
     generation->calling = false;
 }
 
-/* After an error: does a fresh worker get the request? */
+/* After an error: is the request sent again, to the same model or to another one? */
 static bool try_again(struct generation *generation, struct err *err)
 {
-    if (err->code != ERR_WORKER_DIED || !generation->retriable)
-        return false;
-    generation->retriable = false;
-    end_call(generation);
-    return lease_renew(generation->lease, &generation->wait, err) && start_call(generation, err);
+    while (generation->untold) {
+        end_call(generation);
+        if (!lease_retry(generation->lease, &generation->retry, &generation->wait, err)) {
+            generation->retry = (struct retry){0};
+            if (!lease_fall_back(generation->lease, &generation->wait, err))
+                break;
+        }
+        if (start_call(generation, err))
+            return true;
+    }
+    return false;
 }
 
 bool lease_generate(struct lease *lease, const struct msg_generate *request,
@@ -55,7 +62,7 @@ bool lease_generate(struct lease *lease, const struct msg_generate *request,
         return err_no_memory(told);
     generation->lease = lease;
     generation->wait = *wait;
-    generation->retriable = true;
+    generation->untold = true;
     arena_init(&generation->arena, EVENT_ARENA_MAX);
     str_init(&generation->payload, FRAME_PAYLOAD_MAX);
     msg_put_generate(&generation->payload, request);
@@ -101,13 +108,15 @@ bool generation_next(struct generation *generation, struct generation_event *ret
     while (!got && try_again(generation, told));
     if (!got)
         return false;
-    if (generation->retriable) {
-        generation->retriable = false;
+    if (generation->untold) {
+        generation->untold = false;
         str_free(&generation->payload);
     }
     arena_free(&generation->arena);
     arena_init(&generation->arena, EVENT_ARENA_MAX);
     bool ok = read_event(generation, &frame, ret, told);
+    if (ok && frame.type == FRAME_DONE)
+        lease_succeeded(generation->lease);
     frame_free(&frame);
     return ok;
 }

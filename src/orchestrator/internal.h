@@ -12,6 +12,7 @@
 #define JARVIS_ORCHESTRATOR_INTERNAL_H
 
 #include "base/str.h"
+#include "orchestrator/breaker.h"
 #include "orchestrator/memory.h"
 #include "orchestrator/registry.h"
 #include "orchestrator/worker.h"
@@ -22,6 +23,7 @@ enum {
     PARSERS_MAX = 4,
     PARSER_CHARSET_MAX = 41, /* bytes of a charset's name, its NUL included */
     INSTANCE_ARENA_MAX = 64 * 1024,
+    LEASE_NAME_MAX = 128,   /* bytes of a model's name, its NUL included */
     LEASE_RENEWALS_MAX = 4, /* workers that may die under one lease */
     OVERTAKES_MAX = 16,     /* loads that may pass one that waits for memory */
 };
@@ -67,6 +69,7 @@ struct load {
     struct err blocked; /* stage LOAD_MEMORY, when it waits: what for */
     uint32_t overtaken;
     uint64_t reserved; /* bytes, from admission to the end */
+    bool crashed;      /* its worker ended by a fault of its own */
     float fraction;
     uint64_t bytes_total;
     struct load *next; /* in registry->loads, oldest first */
@@ -78,7 +81,12 @@ struct model {
     struct instance *instance; /* loaded */
     struct load *load;         /* being loaded */
     bool failed;               /* the last load failed */
-    bool house;                /* came with the program: only the default where no other is */
+    struct breaker breaker;
+    struct upstream *upstream;          /* NULL: a file */
+    char cause[PROCESS_CAUSE_MAX];      /* of the last failure; "": none since it was added */
+    char last_words[PROCESS_WORDS_MAX]; /* that the worker wrote then */
+    int64_t failed_us;                  /* wall clock of that */
+    bool house; /* came with the program: only the default where no other is */
     uint32_t leases;
     uint64_t uses;
     uint64_t last_use; /* registry->tick */
@@ -109,6 +117,10 @@ struct registry {
     uint64_t reserve_bytes;
     uint64_t available_fixed; /* for tests; 0: measure */
     int64_t cancel_ms;
+    int64_t heartbeat_ms;
+    int64_t hang_ms;
+    uint32_t retries; /* of a request, before its first word */
+    struct breaker_policy policy;
     int64_t parse_ms;
     uint32_t threads;
     int64_t load_timeout_ms;
@@ -173,13 +185,50 @@ void model_grant(struct registry *registry, struct model *model, uint32_t count)
 /* cancel_hook of whoever waits for registry->changed; the argument is the registry. */
 void registry_wake(void *argument);
 
+/* A lease that fell back on another model is that model's, and keeps the one before until its end. */
 struct lease {
     struct registry *registry;
+    struct lease *before; /* of the model that could not answer; NULL: none */
+    char
+        asked[LEASE_NAME_MAX]; /* the model that was asked for, when another one answers; else "" */
+    struct err why;            /* asked: what was wrong with it */
+    size_t fallbacks;          /* of the asked model's, that have been tried */
     struct model *model;
     struct instance *instance;                     /* the one in use */
     struct instance *previous[LEASE_RENEWALS_MAX]; /* kept for what lease_model() gave out */
     int renewals;
 };
+
+/* --- policy.c: circuits, retries, fallbacks --- */
+
+/* What the registry itself has to do for a lease: policy.c decides which model to ask, and whether. */
+bool registry_acquire_one(struct registry *registry, const char *name, enum model_role role,
+                          const struct wait *wait, registry_progress *progress, void *user,
+                          struct lease **ret, struct err *err);
+void lease_release_one(struct lease *lease);
+
+/* The model's worker has died, or a load of it was the end of one. Counts against its circuit; the worker may be NULL.
+ * With the lock. */
+void model_trouble(struct registry *registry, struct model *model, struct worker *worker,
+                   const char *cause);
+
+/* The model has answered a request. Without the lock. */
+void lease_succeeded(struct lease *lease);
+
+/* The tries of one request. */
+struct retry {
+    uint32_t tries;
+    bool renewed; /* on a fresh worker: only once, the request may be what kills it */
+};
+
+/* After a failure before the first word: is the same asked again? Waits the back-off first, and for a worker that has
+ * died, until there is another one. */
+bool lease_retry(struct lease *lease, struct retry *retry, const struct wait *wait,
+                 struct err *err);
+
+/* The same, for the next model in the asked one's "fallback": true when the lease is that model's now. Otherwise *err
+ * tells what was wrong with the model that was asked for. */
+bool lease_fall_back(struct lease *lease, const struct wait *wait, struct err *err);
 
 /* --- lease.c --- */
 

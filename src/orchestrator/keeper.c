@@ -17,6 +17,8 @@ static bool start_worker(struct registry *registry, const struct wait *wait, str
         .program = registry->program,
         .threads = registry->threads,
         .cancel_ms = registry->cancel_ms,
+        .heartbeat_ms = registry->heartbeat_ms,
+        .hang_ms = registry->hang_ms,
         .on_death = keeper_worker_died,
         .user = registry,
     };

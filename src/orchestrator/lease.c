@@ -53,8 +53,8 @@ bool lease_renew(struct lease *lease, const struct wait *wait, struct err *err)
         return err_set(err, ERR_WORKER_DIED,
                        "the worker process of \"%s\" keeps ending; \"jarvis ps\" tells the cause",
                        lease->model->entry.name);
-    if (!registry_acquire(registry, lease->model->entry.name, lease->model->entry.role, wait, NULL,
-                          NULL, &fresh, err))
+    if (!registry_acquire_one(registry, lease->model->entry.name, lease->model->entry.role, wait,
+                              NULL, NULL, &fresh, err))
         return false;
     mutex_lock(&registry->lock);
     lease->model->leases--; /* of the two that we hold now */
@@ -65,17 +65,19 @@ bool lease_renew(struct lease *lease, const struct wait *wait, struct err *err)
     return true;
 }
 
-/* Sends a request and, once, again after the worker has died. */
+/* Sends a request, and again where it may work then. */
 static bool ask(struct lease *lease, enum frame_type type, const struct str *payload,
                 enum frame_type answer, const struct wait *wait, struct frame *ret, struct err *err)
 {
     const char *name = lease->model->entry.name;
-    if (worker_ask(lease->instance->worker, type, payload, answer, name, wait, ret, err))
-        return true;
-    if (err->code != ERR_WORKER_DIED)
-        return false;
-    return lease_renew(lease, wait, err) &&
-           worker_ask(lease->instance->worker, type, payload, answer, name, wait, ret, err);
+    struct retry retry = {0};
+    do {
+        if (worker_ask(lease->instance->worker, type, payload, answer, name, wait, ret, err)) {
+            lease_succeeded(lease);
+            return true;
+        }
+    } while (lease_retry(lease, &retry, wait, err));
+    return false;
 }
 
 /* ---------------------------------------------------------------- parts */
@@ -281,12 +283,11 @@ static bool add_scores(const struct job *job, uint32_t count, const struct frame
     return ok;
 }
 
-bool lease_rerank(struct lease *lease, const char *query, const char *const *documents,
-                  size_t count, const struct wait *wait, struct arena *arena,
-                  struct msg_scores *ret, struct err *err)
+/* The scores of all documents by the model that the lease is of now. */
+static bool rerank(struct lease *lease, const char *query, const char *const *documents,
+                   size_t count, const struct wait *wait, struct arena *arena,
+                   struct msg_scores *ret, struct err *told)
 {
-    struct err own = {.code = ERR_NONE};
-    struct err *told = err ? err : &own;
     const struct job job = {.lease = lease,
                             .prefix = "",
                             .query = query,
@@ -311,6 +312,19 @@ bool lease_rerank(struct lease *lease, const char *query, const char *const *doc
     }
     *ret = out;
     return true;
+}
+
+bool lease_rerank(struct lease *lease, const char *query, const char *const *documents,
+                  size_t count, const struct wait *wait, struct arena *arena,
+                  struct msg_scores *ret, struct err *err)
+{
+    struct err own = {.code = ERR_NONE};
+    struct err *told = err ? err : &own;
+    bool ok;
+    do /* scores of two models cannot be compared: another model begins anew */
+        ok = rerank(lease, query, documents, count, wait, arena, ret, told);
+    while (!ok && lease_fall_back(lease, wait, told));
+    return ok;
 }
 
 /* ---------------------------------------------------------------- transcribe */

@@ -179,10 +179,12 @@ static bool read_model(struct load *load, struct worker *worker, const struct wa
 
 /* A model that makes its worker crash will do so again. (A worker that was killed may have been in the way of another
  * program: that is no fault of the file.) */
-static void blame_file(const struct model *model, struct worker *worker, struct err *err)
+static void blame_file(struct load *load, struct worker *worker, struct err *err)
 {
+    const struct model *model = load->model;
     char cause[PROCESS_CAUSE_MAX];
-    if (err->code == ERR_WORKER_DIED && worker_cause(worker, cause))
+    load->crashed = err->code == ERR_WORKER_DIED && worker_cause(worker, cause);
+    if (load->crashed)
         err_set_param(
             err, ERR_MODEL_INVALID, "model",
             "model \"%s\" cannot be loaded: its worker process ended (%s); the file \"%s\" "
@@ -208,7 +210,7 @@ static bool load_once(struct load *load, const struct wait *wait, struct instanc
         instance->worker = worker;
         return true;
     }
-    blame_file(load->model, worker, err);
+    blame_file(load, worker, err);
     worker_free(worker, deadline_in_ms(0));
     return false;
 }
@@ -283,6 +285,8 @@ static void fail(struct load *load, const struct err *err)
     model->failed = err->code != ERR_CANCELLED;
     model_note(load->registry, model, model->failed ? LOG_WARN : LOG_INFO, "not loaded: %s",
                err_message(err, LANG_EN));
+    if (load->crashed || err->code == ERR_WORKER_DIED || err->code == ERR_PROTOCOL)
+        model_trouble(load->registry, model, NULL, err_message(err, LANG_EN));
 }
 
 static void *run_load(void *argument)

@@ -5,6 +5,7 @@
 #include "orchestrator/internal.h"
 
 enum { CANCEL_MS = 15000, PARSE_MS = 60000 };
+enum { BACKOFF_MS = 100, BACKOFF_MAX_MS = 30000, OPEN_TIMES_MAX = 20, PROBE_MS = 60000 };
 
 /* Cores that this process may use. */
 static uint32_t core_count(void)
@@ -51,6 +52,18 @@ static bool add_house(struct registry *registry, const char *name, enum model_ro
     return true;
 }
 
+static struct breaker_policy breaker_policy_of(const struct config *config)
+{
+    return (struct breaker_policy){
+        .threshold = (uint32_t)config->errors_circuit_failures,
+        .backoff_ms = BACKOFF_MS,
+        .backoff_max_ms = BACKOFF_MAX_MS,
+        .open_ms = (uint32_t)config->errors_circuit_open_s * 1000,
+        .open_max_ms = (uint32_t)config->errors_circuit_open_s * 1000 * OPEN_TIMES_MAX,
+        .probe_ms = PROBE_MS,
+    };
+}
+
 static bool fill(struct registry *registry, const struct registry_options *options, struct err *err)
 {
     const struct config *config = options->config;
@@ -62,6 +75,12 @@ static bool fill(struct registry *registry, const struct registry_options *optio
     registry->available_fixed = options->available_bytes;
     registry->cancel_ms = options->cancel_ms > 0 ? options->cancel_ms : CANCEL_MS;
     registry->parse_ms = options->parse_ms > 0 ? options->parse_ms : PARSE_MS;
+    registry->heartbeat_ms =
+        options->heartbeat_ms > 0 ? options->heartbeat_ms : config->worker_heartbeat_s * 1000;
+    registry->hang_ms =
+        options->hang_ms > 0 ? options->hang_ms : config->worker_hang_timeout_s * 1000;
+    registry->retries = (uint32_t)config->errors_retries;
+    registry->policy = breaker_policy_of(config);
     registry->limit_bytes = (uint64_t)config->memory_limit_mib << 20;
     registry->reserve_bytes = (uint64_t)config->memory_reserve_mib << 20;
     registry->load_timeout_ms = config->worker_load_timeout_s * 1000;

@@ -11,9 +11,36 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/utf8.h"
 
-enum { READ_SIZE = 4096, READS_AT_ONCE = 32, THREADS_TEXT = 48 };
+enum { READ_SIZE = 4096, READS_AT_ONCE = 32, THREADS_TEXT = 48, VMSTAT_MAX = 64 * 1024 };
+
+/* ---------------------------------------------------------------- the kernel's kills */
+
+uint64_t process_oom_kills(const char *vmstat)
+{
+    static const char key[] = "oom_kill ";
+    for (const char *line = vmstat; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, key, sizeof(key) - 1) == 0)
+            return strtoull(line + sizeof(key) - 1, NULL, 10);
+    }
+    return 0;
+}
+
+static uint64_t oom_kills_now(void)
+{
+    char *text;
+    size_t length;
+    if (!fs_read("/proc/vmstat", VMSTAT_MAX, &text, &length, NULL))
+        return 0;
+    uint64_t count = process_oom_kills(text);
+    free(text);
+    return count;
+}
+
+/* ---------------------------------------------------------------- starting */
 
 static void close_pair(const int pair[2])
 {
@@ -125,7 +152,7 @@ bool process_start(const char *program, uint32_t threads, struct process *ret, s
     char **environment = make_environment(threads_text, err);
     if (!environment)
         return false;
-    struct process process = {0};
+    struct process process = {.oom_kills = oom_kills_now()};
     int failed = 0;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0 ||
         pipe2(pipes, O_CLOEXEC) != 0 || !lift(&sockets[1]) || !lift(&pipes[1]) ||
@@ -232,6 +259,9 @@ void process_reap(struct process *process, char cause[PROCESS_CAUSE_MAX])
     int used;
     if (reaped < 0) {
         used = snprintf(cause, PROCESS_CAUSE_MAX, "unknown");
+    } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL &&
+               oom_kills_now() > process->oom_kills) {
+        used = snprintf(cause, PROCESS_CAUSE_MAX, "killed, probably by the kernel for memory");
     } else if (WIFSIGNALED(status)) {
         const char *name = sigdescr_np(WTERMSIG(status));
         used = snprintf(cause, PROCESS_CAUSE_MAX, "signal %d (%s)", WTERMSIG(status),
@@ -244,4 +274,25 @@ void process_reap(struct process *process, char cause[PROCESS_CAUSE_MAX])
     if (length > 0)
         snprintf(cause + used, PROCESS_CAUSE_MAX - (size_t)used, ": %.*s", (int)length, line);
     utf8_trim_partial(cause);
+}
+
+void process_last_words(const struct process *process, char out[PROCESS_WORDS_MAX])
+{
+    const char *text = process->tail;
+    size_t length = process->tail_length;
+    if (length >= PROCESS_WORDS_MAX) {
+        const char *cut = text + length - (PROCESS_WORDS_MAX - 1);
+        const char *line = memchr(cut, '\n', PROCESS_WORDS_MAX - 2);
+        text = line ? line + 1 : cut;
+        length = (size_t)(process->tail + process->tail_length - text);
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < length; i++)
+        out[used++] = (unsigned char)text[i] < ' ' && text[i] != '\n' ? ' ' : text[i];
+    while (used > 0 && (out[used - 1] == '\n' || out[used - 1] == ' '))
+        used--;
+    out[used] = '\0';
+    if (!utf8_valid(out, used))
+        for (size_t i = 0; i < used; i++)
+            out[i] = (unsigned char)out[i] < 0x80 ? out[i] : '?';
 }

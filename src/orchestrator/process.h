@@ -20,7 +20,8 @@
 #include "base/err.h"
 
 enum {
-    PROCESS_TAIL_MAX = 2048,  /* bytes of last words that are kept */
+    PROCESS_TAIL_MAX = 2048,  /* bytes of output that are kept */
+    PROCESS_WORDS_MAX = 1024, /* bytes of last words, for those who ask */
     PROCESS_CAUSE_MAX = 512,  /* bytes of a cause of death */
     PROCESS_SOCKET_CHILD = 3, /* the worker's descriptor of its socket */
     PROCESS_EXIT_ASSERT =
@@ -33,7 +34,8 @@ struct process {
     int output;                  /* read end of the pipe, non-blocking; -1 once it has ended */
     char tail[PROCESS_TAIL_MAX]; /* the last bytes written, no NUL inside */
     size_t tail_length;
-    bool crashed; /* it ended by a fault of its own, not by a kill. Set by process_reap() */
+    uint64_t oom_kills; /* of the kernel, when it was started */
+    bool crashed;       /* it ended by a fault of its own, not by a kill. Set by process_reap() */
 };
 
 bool process_start(const char *program, uint32_t threads, struct process *ret, struct err *err);
@@ -50,5 +52,11 @@ void process_await_end(const struct process *process);
 /* Takes the end of a process that has ended and closes the descriptors. `cause` (English) is like
  * `signal 6 (Aborted): last line it wrote`. */
 void process_reap(struct process *process, char cause[PROCESS_CAUSE_MAX]);
+
+/* The last lines that it wrote, whole ones where they fit; valid UTF-8. */
+void process_last_words(const struct process *process, char out[PROCESS_WORDS_MAX]);
+
+/* How many processes the kernel has killed for lack of memory, as a text like /proc/vmstat tells; 0: it does not. */
+uint64_t process_oom_kills(const char *vmstat);
 
 #endif

@@ -126,6 +126,18 @@ static void unlist(struct registry *registry, const struct model *model)
             (registry->model_count - at) * sizeof(struct model *));
 }
 
+/* A model that names this one in its "fallback"; NULL: none. With the lock. */
+static const struct model *leaning_on(const struct registry *registry, const char *name)
+{
+    for (size_t i = 0; i < registry->model_count; i++) {
+        const struct model_entry *entry = &registry->models[i]->entry;
+        for (size_t k = 0; k < entry->fallback_count; k++)
+            if (strcmp(entry->fallback[k], name) == 0)
+                return registry->models[i];
+    }
+    return NULL;
+}
+
 /* Ends the worker of an idle model, if it has one, and takes the model off the table if asked. */
 static bool put_away(struct registry *registry, const char *name, bool remove, struct err *err)
 {
@@ -133,8 +145,14 @@ static bool put_away(struct registry *registry, const char *name, bool remove, s
     struct model *model = model_find(registry, name);
     struct instance *instance = NULL;
     bool ok = false;
+    const struct model *leans = remove ? leaning_on(registry, name) : NULL;
     if (!model) {
         unknown_model(name, err);
+    } else if (leans) {
+        err_set_param(err, ERR_CONFLICT, "model",
+                      "model \"%s\" is a fallback of \"%s\"; take it out of that one's "
+                      "\"fallback\" first",
+                      name, leans->entry.name);
     } else if (model->leases > 0 || model->load) {
         in_use(model, err);
     } else {
@@ -204,6 +222,7 @@ void model_lost(struct registry *registry, struct model *model)
     char cause[PROCESS_CAUSE_MAX];
     worker_cause(instance->worker, cause);
     model_note(registry, model, LOG_WARN, "its worker process ended: %s", cause);
+    model_trouble(registry, model, instance->worker, cause);
     instance_drop(registry, instance);
 }
 
@@ -390,9 +409,9 @@ static bool acquire(struct registry *registry, const char *name, enum model_role
     }
 }
 
-bool registry_acquire(struct registry *registry, const char *name, enum model_role role,
-                      const struct wait *wait, registry_progress *progress, void *user,
-                      struct lease **ret, struct err *err)
+bool registry_acquire_one(struct registry *registry, const char *name, enum model_role role,
+                          const struct wait *wait, registry_progress *progress, void *user,
+                          struct lease **ret, struct err *err)
 {
     struct lease *lease = calloc(1, sizeof(*lease));
     if (!lease)
@@ -413,10 +432,8 @@ bool registry_acquire(struct registry *registry, const char *name, enum model_ro
     return true;
 }
 
-void lease_release(struct lease *lease)
+void lease_release_one(struct lease *lease)
 {
-    if (!lease)
-        return;
     struct registry *registry = lease->registry;
     mutex_lock(&registry->lock);
     for (int i = 0; i < lease->renewals; i++)

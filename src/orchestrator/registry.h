@@ -46,6 +46,8 @@ struct registry_options {
     bool keep_spare; /* false in tests that count processes */
     /* For tests; 0 gives the usual: */
     uint64_t available_bytes; /* memory that the machine has: asked of the kernel */
+    int64_t heartbeat_ms;     /* worker.heartbeat_s */
+    int64_t hang_ms;          /* worker.hang_timeout_s */
     int64_t cancel_ms;        /* a worker that ignores a cancel for so long is killed: 15 s */
     int64_t parse_ms;         /* longest that one document may take: 60 s */
 };
@@ -74,11 +76,16 @@ struct wait {
 /* Called while a load goes on, from the thread that waits in registry_acquire(). */
 typedef void registry_progress(void *user, const char *model, float fraction, uint64_t bytes_total);
 
-/* `name` must be a known model of that role. `progress` may be NULL. */
+/* `name` must be a known model of that role. Where it cannot be had, and the fault is its own, the lease is of the
+ * first model in its "fallback" that can. `progress` may be NULL. */
 bool registry_acquire(struct registry *registry, const char *name, enum model_role role,
                       const struct wait *wait, registry_progress *progress, void *user,
                       struct lease **ret, struct err *err);
 void lease_release(struct lease *lease); /* NULL is fine */
+
+/* Why another model than the one asked for answers (it is in that one's "fallback"); NULL: it does not. The model that
+ * answers is lease_entry(). Either may change until the first event of a generation has come. */
+const struct err *lease_degraded(const struct lease *lease);
 
 /* What the model said when it was loaded; valid as long as the lease. */
 const struct msg_loaded *lease_model(const struct lease *lease);
@@ -161,6 +168,14 @@ struct model_status {
     uint64_t uses;
     int64_t last_use_us; /* wall clock; 0 for never */
     char why[256];       /* English: last decision or failure */
+    /* What keeps failing: */
+    const char *circuit; /* "closed" "open" "half_open"; of an upstream: that of its best address */
+    uint32_t retry_in_ms;  /* until the next try is allowed; 0: now */
+    uint32_t failures;     /* in a row */
+    int64_t failed_us;     /* wall clock of the last failure; 0 for never */
+    char cause[256];       /* English: of the last failure, "" for none */
+    char last_words[1024]; /* that its worker process wrote then */
+    bool upstream;         /* another server, not a file */
 };
 
 /* Fills up to `max` rows and returns how many models there are. Never loads or keeps a model. */

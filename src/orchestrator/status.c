@@ -39,6 +39,12 @@ static void describe(const struct model *model, struct model_status *row)
     snprintf(row->name, sizeof(row->name), "%s", model->entry.name);
     snprintf(row->path, sizeof(row->path), "%s", model->path);
     snprintf(row->why, sizeof(row->why), "%s", model->why);
+    row->circuit =
+        breaker_state_name(breaker_look(&model->breaker, clock_now_ns(), &row->retry_in_ms));
+    row->failures = model->breaker.failures;
+    row->failed_us = model->failed_us;
+    snprintf(row->cause, sizeof(row->cause), "%.255s", model->cause);
+    snprintf(row->last_words, sizeof(row->last_words), "%s", model->last_words);
     if (model->load) {
         row->progress = model->load->fraction;
         if (model->load->blocked.code != ERR_NONE)

@@ -3,7 +3,8 @@
  * The reader thread polls three descriptors: the socket, the pipe with the process's output, and an eventfd by which
  * other threads tell it that a call was given up (so that it knows how long to wait for the worker to notice). It
  * ends when the socket does, whatever the reason; then it makes sure that the process is dead, reaps it, gives the
- * cause to all calls and tells the owner. Writers take turns (`writing`); a turn ends within WORKER_WRITE_MS.
+ * cause to all calls and tells the owner. It also keeps the heartbeat: it sends a PING when one is due and the socket
+ * takes it at once (the reader must never wait for a writer), and any frame is a sign of life. Writers take turns (`writing`); a turn ends within WORKER_WRITE_MS.
  */
 #include "orchestrator/worker_parts.h"
 
@@ -89,13 +90,33 @@ static bool accept_hello(struct worker *worker, const struct frame *frame)
     return ok;
 }
 
+/* What the model thread is doing. With the lock. */
+static void note_pong(struct worker *worker, const struct frame *frame)
+{
+    struct arena none;
+    struct msg_pong pong;
+    arena_init(&none, 0);
+    if (msg_get_pong(frame->payload, frame->length, &none, &pong, NULL)) {
+        if (!pong.busy || !worker->busy || pong.beats != worker->beats)
+            worker->beats_since_ns = clock_now_ns();
+        worker->busy = pong.busy;
+        worker->beats = pong.beats;
+    }
+    arena_free(&none);
+}
+
 /* Hands a frame to whom it is for. False: the worker makes no sense. Takes the frame. */
 static bool dispatch(struct worker *worker, struct frame *frame)
 {
     bool ok = true;
     mutex_lock(&worker->lock);
+    worker->pings = 0;
     if (!worker->hello) {
         ok = accept_hello(worker, frame);
+        worker->ping_at = deadline_in_ms(worker->options.heartbeat_ms);
+        frame_free(frame);
+    } else if (frame->type == FRAME_PONG) {
+        note_pong(worker, frame);
         frame_free(frame);
     } else {
         struct worker_call *call = worker->calls;
@@ -112,11 +133,10 @@ static bool dispatch(struct worker *worker, struct frame *frame)
     return ok;
 }
 
-/* How long poll() may wait: until the first abandoned call is late. A late one ends the worker. */
-static int watch_abandoned(struct worker *worker)
+/* When the first abandoned call is late. A late one ends the worker. With the lock. */
+static deadline watch_abandoned(struct worker *worker)
 {
     deadline first = INT64_MAX;
-    mutex_lock(&worker->lock);
     for (const struct abandoned *call = worker->abandoned; call; call = call->next)
         first = deadline_earlier(first, call->until);
     if (first != INT64_MAX && deadline_passed(first) && !worker->cause[0]) {
@@ -125,6 +145,60 @@ static int watch_abandoned(struct worker *worker)
         worker_kill_locked(worker);
         first = INT64_MAX;
     }
+    return first;
+}
+
+/* Sends a PING if the socket takes it at once. It is small: a socket that can be written to takes it whole. Called
+ * with the lock, leaves it meanwhile. */
+static void send_ping(struct worker *worker)
+{
+    struct pollfd fd = {.fd = worker->process.socket, .events = POLLOUT};
+    if (worker->writing || poll(&fd, 1, 0) != 1 || !(fd.revents & POLLOUT))
+        return;
+    worker->writing = true;
+    mutex_unlock(&worker->lock);
+    struct err ignored;
+    frame_write(worker->process.socket, FRAME_PING, 0, NULL, 0, deadline_in_ms(WORKER_GRACE_MS),
+                &ignored);
+    mutex_lock(&worker->lock);
+    worker->writing = false;
+    cond_broadcast(&worker->changed);
+}
+
+/* Ends a worker that is silent or stands still, sends the next PING when it is due, and tells when to look again.
+ * With the lock. */
+static deadline watch_heart(struct worker *worker)
+{
+    int64_t interval_ms = worker->options.heartbeat_ms;
+    if (interval_ms <= 0 || !worker->hello || worker->cause[0])
+        return INT64_MAX;
+    double still_ms = worker->busy ? clock_ms_since(worker->beats_since_ns) : 0;
+    if (worker->pings == 0 && still_ms > (double)worker->options.hang_ms) {
+        snprintf(worker->cause, sizeof(worker->cause),
+                 "computed for %.0f s without getting on and was killed", still_ms / 1000);
+        worker_kill_locked(worker);
+        return INT64_MAX;
+    }
+    if (!deadline_passed(worker->ping_at))
+        return worker->ping_at;
+    if (worker->pings >= WORKER_PINGS_MAX) {
+        snprintf(worker->cause, sizeof(worker->cause),
+                 "gave no sign of life for %.1f s and was killed",
+                 (double)(interval_ms * WORKER_PINGS_MAX) / 1000);
+        worker_kill_locked(worker);
+        return INT64_MAX;
+    }
+    worker->pings++;
+    worker->ping_at = deadline_in_ms(interval_ms);
+    send_ping(worker);
+    return worker->ping_at;
+}
+
+/* How long poll() may wait. */
+static int patience(struct worker *worker)
+{
+    mutex_lock(&worker->lock);
+    deadline first = deadline_earlier(watch_abandoned(worker), watch_heart(worker));
     mutex_unlock(&worker->lock);
     return first == INT64_MAX ? -1 : deadline_left_ms(first);
 }
@@ -145,7 +219,7 @@ static void read_frames(struct worker *worker)
             {.fd = worker->process.output, .events = POLLIN},
             {.fd = worker->wake, .events = POLLIN},
         };
-        if (poll(fds, 3, watch_abandoned(worker)) < 0 && errno != EINTR)
+        if (poll(fds, 3, patience(worker)) < 0 && errno != EINTR)
             return;
         if (fds[1].revents)
             process_drain(&worker->process);
@@ -183,6 +257,7 @@ static void bury(struct worker *worker)
     process_reap(&worker->process, cause);
     if (!worker->cause[0])
         memcpy(worker->cause, cause, sizeof(worker->cause));
+    process_last_words(&worker->process, worker->words);
     worker->dead = true;
     for (struct worker_call *call = worker->calls; call; call = call->next)
         cond_signal(&call->changed);
@@ -300,6 +375,13 @@ bool worker_cause(struct worker *worker, char cause[PROCESS_CAUSE_MAX])
     bool crashed = worker->reaped && worker->process.crashed;
     mutex_unlock(&worker->lock);
     return crashed;
+}
+
+void worker_last_words(struct worker *worker, char words[PROCESS_WORDS_MAX])
+{
+    mutex_lock(&worker->lock);
+    memcpy(words, worker->words, PROCESS_WORDS_MAX);
+    mutex_unlock(&worker->lock);
 }
 
 void worker_kill(struct worker *worker)

@@ -9,7 +9,8 @@
  * Fails:   ERR_WORKER_DIED names the cause of death; ERR_TIMEOUT, ERR_CANCELLED; an ERROR frame is that error.
  *
  * What keeps a worker from hurting the service: a call that is given up is cancelled in the worker, and a worker
- * that does not end it within cancel_ms is killed; a worker that does not read for WORKER_WRITE_MS is
+ * that does not end it within cancel_ms is killed; so is one that leaves WORKER_PINGS_MAX heartbeats in a row without
+ * a sign of life, or whose model thread says in its PONGs that it is at work but no beat further for hang_ms; a worker that does not read for WORKER_WRITE_MS is
  * killed; the frames that wait for a slow consumer are bounded by WORKER_QUEUE_MAX bytes, past which the call is
  * cancelled (the reader never waits for one consumer: the others' tokens come through the same socket).
  */
@@ -31,6 +32,7 @@ enum {
     WORKER_CANCEL_MS = 15000,           /* longest from CANCEL to the last frame */
     WORKER_WRITE_MS = 10000,            /* longest that a frame may take to be written */
     WORKER_GRACE_MS = 1000,             /* from SHUTDOWN to SIGKILL */
+    WORKER_PINGS_MAX = 3,               /* unanswered, each a heartbeat after the one before */
     WORKER_QUEUE_MAX = 8 * 1024 * 1024, /* bytes of TOKENS that wait for their consumer */
 };
 
@@ -42,6 +44,8 @@ struct worker_options {
     const char *program;
     uint32_t threads;
     int64_t cancel_ms;      /* longest from CANCEL to the last frame */
+    int64_t heartbeat_ms;   /* between two PINGs; 0: none are sent */
+    int64_t hang_ms;        /* longest that the model thread may work without getting on */
     worker_death *on_death; /* may be NULL */
     void *user;
 };
@@ -56,6 +60,9 @@ bool worker_is_dead(struct worker *worker);
 /* The cause of death in English, once worker_is_dead(). True: by a fault of its own (an assertion, a bad access), not
  * by a kill. */
 bool worker_cause(struct worker *worker, char cause[PROCESS_CAUSE_MAX]);
+
+/* The last lines that it wrote, once worker_is_dead(). */
+void worker_last_words(struct worker *worker, char words[PROCESS_WORDS_MAX]);
 
 void worker_kill(struct worker *worker);
 

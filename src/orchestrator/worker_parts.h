@@ -29,6 +29,12 @@ struct worker {
     bool writing;
     char cause[PROCESS_CAUSE_MAX];
     uint64_t next_id;
+    char words[PROCESS_WORDS_MAX];
+    deadline ping_at;
+    uint32_t pings;         /* since the last sign of life */
+    bool busy;              /* as the last PONG said, with … */
+    uint64_t beats;         /* … so many beats … */
+    int64_t beats_since_ns; /* … since then */
     struct worker_call *calls;
     struct abandoned *abandoned;
 };

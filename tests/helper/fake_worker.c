@@ -8,7 +8,7 @@
  * While loading:  gate=FILE (waits as long as FILE is there), load-ms=N, fail-load, crash-load, kill-load,
  *                 resident=BYTES, dims=N
  * At a request:   work-gate=FILE, ms=N, kill-once=FILE (removes FILE and dies, when it is there), hang (until it is
- *                 cancelled), deaf (for ever), garbage (answers with what is no frame), crash
+ *                 cancelled), mute (no heartbeats while at work), stuck (heartbeats without progress), deaf (for ever), garbage (answers with what is no frame), crash
  * Generation:     tokens=N, token-ms=N, die-after=N (tokens), flood=FILE (64 MiB at once, then removes FILE)
  * At any death:   say=TEXT (on stderr)
  *
@@ -54,6 +54,7 @@ struct fake {
     struct cond changed;
     struct mutex write_lock;
     struct request *requests;
+    uint64_t beats; /* the reader's */
 };
 
 /* ---------------------------------------------------------------- behaviour */
@@ -558,6 +559,22 @@ static void start_request(struct fake *fake, const struct frame *frame)
     pthread_detach(thread);
 }
 
+/* A model thread that gets on, unless it was told to be stuck; none at all when told to be mute. */
+static void send_pong(struct fake *fake, uint64_t id)
+{
+    mutex_lock(&fake->lock);
+    bool busy = fake->requests != NULL;
+    mutex_unlock(&fake->lock);
+    if (busy && has(fake, "mute"))
+        return;
+    fake->beats += has(fake, "stuck") ? 0 : 1;
+    const struct msg_pong pong = {.busy = busy, .beats = fake->beats};
+    struct str payload;
+    start_payload(&payload);
+    msg_put_pong(&payload, &pong);
+    send_bytes(fake, FRAME_PONG, id, &payload);
+}
+
 static void say_hello(struct fake *fake)
 {
     char version[64];
@@ -591,9 +608,11 @@ int main(void)
             break;
         if (frame.type == FRAME_CANCEL)
             cancel_request(&fake, frame.id);
+        else if (frame.type == FRAME_PING)
+            send_pong(&fake, frame.id);
         else
             start_request(&fake, &frame);
-        if (frame.type == FRAME_CANCEL)
+        if (frame.type == FRAME_CANCEL || frame.type == FRAME_PING)
             frame_free(&frame);
     }
     _exit(0); /* with requests still at work */
