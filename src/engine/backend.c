@@ -29,6 +29,8 @@ static void keep_log(enum ggml_log_level level, const char *text, void *user)
     }
     if (backend->keeping)
         append(backend, text);
+    if (backend->listener)
+        backend->listener(backend->listener_user, text);
     mutex_unlock(&backend->lock);
 }
 
@@ -56,6 +58,14 @@ bool backend_has_gpu(void)
 {
     return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU) ||
            ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_IGPU);
+}
+
+void backend_listen(struct backend *backend, backend_listener *listener, void *user)
+{
+    mutex_lock(&backend->lock);
+    backend->listener = listener;
+    backend->listener_user = user;
+    mutex_unlock(&backend->lock);
 }
 
 void backend_forget(struct backend *backend)

@@ -16,8 +16,13 @@
 
 enum { BACKEND_LINES = 20, BACKEND_LINE_BYTES = 240 };
 
+/* Hears every line of libllama's log, from whichever thread writes it; must not call libllama. */
+typedef void backend_listener(void *user, const char *line);
+
 struct backend {
     struct mutex lock;
+    backend_listener *listener; /* NULL: nobody */
+    void *listener_user;
     char lines[BACKEND_LINES][BACKEND_LINE_BYTES]; /* a ring */
     size_t line_count;                             /* ever begun */
     bool keeping;                                  /* the line being written is one to keep */
@@ -32,6 +37,9 @@ void backend_load(struct backend *backend);
 
 /* Whether a GPU is among the devices (after backend_load). */
 bool backend_has_gpu(void);
+
+/* From here on `listener` hears the log; NULL: nobody. */
+void backend_listen(struct backend *backend, backend_listener *listener, void *user);
 
 /* Forgets the lines kept so far. */
 void backend_forget(struct backend *backend);

@@ -28,13 +28,8 @@ static bool warm_up(struct encoder *encoder, struct err *err)
     return ok;
 }
 
-bool encoder_open(const struct model *model, struct pulse *pulse, struct encoder *ret,
-                  struct err *err)
+struct llama_context_params encoder_context_params(const struct model *model, struct pulse *pulse)
 {
-    struct encoder encoder = {.model = model, .pulse = pulse, .length_max = model->context_length};
-    bool rank = model->pooling == LLAMA_POOLING_TYPE_RANK;
-    encoder.dimensions = rank ? llama_model_n_cls_out(model->handle)
-                              : (uint32_t)llama_model_n_embd_out(model->handle);
     struct llama_context_params params = model_context_params(model, pulse);
     uint32_t tokens = larger(model->context_length, ENCODER_BATCH_TOKENS);
     params.n_ctx = tokens;
@@ -42,9 +37,20 @@ bool encoder_open(const struct model *model, struct pulse *pulse, struct encoder
     params.n_ubatch = tokens;
     params.n_seq_max = ENCODER_SEQUENCES_MAX;
     params.kv_unified = true; /* sequences of any length share the cells */
+    return params;
+}
+
+bool encoder_open(const struct model *model, struct pulse *pulse, struct encoder *ret,
+                  struct err *err)
+{
+    struct encoder encoder = {.model = model, .pulse = pulse, .length_max = model->context_length};
+    bool rank = model->pooling == LLAMA_POOLING_TYPE_RANK;
+    encoder.dimensions = rank ? llama_model_n_cls_out(model->handle)
+                              : (uint32_t)llama_model_n_embd_out(model->handle);
+    struct llama_context_params params = encoder_context_params(model, pulse);
     if (!model_context(model, &params, &encoder.context, err))
         return false;
-    encoder.batch = llama_batch_init((int32_t)tokens, 0, 1);
+    encoder.batch = llama_batch_init((int32_t)params.n_batch, 0, 1);
     if (!warm_up(&encoder, err)) {
         encoder_close(&encoder);
         return false;

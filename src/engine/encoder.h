@@ -42,6 +42,9 @@ bool encoder_open(const struct model *model, struct pulse *pulse, struct encoder
                   struct err *err);
 void encoder_close(struct encoder *encoder);
 
+/* The context that encoder_open() makes: for those who want to know before. */
+struct llama_context_params encoder_context_params(const struct model *model, struct pulse *pulse);
+
 struct encode_job {
     llama_token **tokens; /* by input order; each entry owned */
     uint32_t *lengths;

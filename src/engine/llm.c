@@ -35,16 +35,36 @@ struct llm {
 
 /* ---------------------------------------------------------------- opening */
 
-static bool make_context(struct llm *llm, struct err *err)
+uint32_t llm_slots_possible(uint32_t asked)
 {
-    struct llama_context_params params = model_context_params(llm->model, llm->pulse);
-    params.n_ctx = llm->context_length * llm->slot_count;
-    params.n_seq_max = llm->slot_count;
+    return asked < 1 ? 1 : asked > LLM_SLOTS_MAX ? LLM_SLOTS_MAX : asked;
+}
+
+struct llama_context_params llm_context_params(const struct model *model, uint32_t slots,
+                                               struct pulse *pulse)
+{
+    struct llama_context_params params = model_context_params(model, pulse);
+    params.n_ctx = model->context_length * slots;
+    params.n_seq_max = slots;
     params.n_batch = LLM_BATCH_TOKENS;
     params.n_ubatch = LLM_BATCH_TOKENS;
-    params.n_outputs_max = llm->slot_count;
+    params.n_outputs_max = slots;
+    params.type_k = params.type_v = model_kv_type(model->kv_type);
     params.kv_unified = false; /* each slot has cells of its own */
     params.swa_full = true;    /* else a sliding window forgets what a shorter prefix needs */
+    return params;
+}
+
+uint64_t llm_own_bytes(const struct model *model, uint32_t slots)
+{
+    uint64_t scratch = (uint64_t)llama_vocab_n_tokens(model->vocab) * sizeof(llama_token_data);
+    return scratch + (uint64_t)slots * model->context_length * sizeof(llama_token);
+}
+
+static bool make_context(struct llm *llm, struct err *err)
+{
+    struct llama_context_params params =
+        llm_context_params(llm->model, llm->slot_count, llm->pulse);
     if (!model_context(llm->model, &params, &llm->context, err))
         return false;
     llm->batch = llama_batch_init(LLM_BATCH_TOKENS, 0, 1);
@@ -90,7 +110,7 @@ bool llm_open(const struct model *model, uint32_t slots, struct pulse *pulse, st
         return err_no_memory(err);
     llm->model = model;
     llm->pulse = pulse;
-    llm->slot_count = slots < 1 ? 1 : slots > LLM_SLOTS_MAX ? LLM_SLOTS_MAX : slots;
+    llm->slot_count = llm_slots_possible(slots);
     llm->context_length = model->context_length;
     if (!open_parts(llm, err)) {
         llm_close(llm);

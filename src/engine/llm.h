@@ -44,6 +44,14 @@ bool llm_open(const struct model *model, uint32_t slots, struct pulse *pulse, st
               struct err *err);
 void llm_close(struct llm *llm); /* NULL is fine */
 
+/* How many slots there will be when so many are asked for. */
+uint32_t llm_slots_possible(uint32_t asked);
+
+/* The context that llm_open() makes, and bytes of what it allocates itself: for those who want to know before. */
+struct llama_context_params llm_context_params(const struct model *model, uint32_t slots,
+                                               struct pulse *pulse);
+uint64_t llm_own_bytes(const struct model *model, uint32_t slots);
+
 uint32_t llm_slots(const struct llm *llm);
 bool llm_has_template(const struct llm *llm);
 

@@ -114,7 +114,7 @@ static int32_t choose_layers(const struct model *model, int32_t asked)
 }
 
 static bool open_weights(struct model *model, const struct msg_load *load, struct loading *loading,
-                         struct err *err)
+                         bool dry, struct err *err)
 {
     backend_load(model->backend);
     backend_forget(model->backend);
@@ -124,6 +124,9 @@ static bool open_weights(struct model *model, const struct msg_load *load, struc
     if (!model->on_gpu)
         params.devices = no_devices;
     params.n_gpu_layers = choose_layers(model, load->gpu_layers);
+    params.no_alloc = dry;
+    if (dry)
+        params.load_mode = LLAMA_LOAD_MODE_NONE;
     params.progress_callback = on_progress;
     params.progress_callback_user_data = loading;
     model->handle = llama_model_load_from_file(model->path, params);
@@ -174,10 +177,10 @@ static bool read_file_facts(struct model *model, struct err *err)
     return ok;
 }
 
-bool model_open(struct backend *backend, const struct msg_load *load, model_progress *progress,
-                void *user, struct model *ret, struct err *err)
+static bool open_file(struct backend *backend, const struct msg_load *load, struct loading *loading,
+                      bool dry, struct model *ret, struct err *err)
 {
-    struct model model = {.backend = backend, .role = load->role};
+    struct model model = {.backend = backend, .role = load->role, .kv_type = load->kv_type};
     if (strlen(load->path) >= sizeof(model.path))
         return err_set(err, ERR_INVALID_REQUEST, "the path of the model is longer than %d bytes",
                        MODEL_PATH_MAX - 1);
@@ -185,11 +188,10 @@ bool model_open(struct backend *backend, const struct msg_load *load, model_prog
     model.threads = (int32_t)(load->threads < 1                   ? 1
                               : load->threads > MODEL_THREADS_MAX ? MODEL_THREADS_MAX
                                                                   : load->threads);
-    struct loading loading = {.progress = progress, .user = user};
     if (!read_file_facts(&model, err))
         return false;
-    loading.file_bytes = model.file_bytes;
-    if (!open_weights(&model, load, &loading, err) || !check_opened(&model, err)) {
+    loading->file_bytes = model.file_bytes;
+    if (!open_weights(&model, load, loading, dry, err) || !check_opened(&model, err)) {
         model_close(&model);
         return false;
     }
@@ -200,6 +202,20 @@ bool model_open(struct backend *backend, const struct msg_load *load, model_prog
     llama_model_desc(model.handle, model.description, sizeof(model.description));
     *ret = model;
     return true;
+}
+
+bool model_open(struct backend *backend, const struct msg_load *load, model_progress *progress,
+                void *user, struct model *ret, struct err *err)
+{
+    struct loading loading = {.progress = progress, .user = user};
+    return open_file(backend, load, &loading, false, ret, err);
+}
+
+bool model_open_dry(struct backend *backend, const struct msg_load *load, struct model *ret,
+                    struct err *err)
+{
+    struct loading loading = {0};
+    return open_file(backend, load, &loading, true, ret, err);
 }
 
 void model_close(struct model *model)
@@ -217,6 +233,16 @@ static bool is_interrupted(void *user)
     struct pulse *pulse = user;
     atomic_fetch_add_explicit(&pulse->beats, 1, memory_order_relaxed);
     return atomic_load_explicit(&pulse->interrupt, memory_order_relaxed);
+}
+
+enum ggml_type model_kv_type(enum kv_type type)
+{
+    static const enum ggml_type types[KV_TYPE_COUNT] = {
+        [KV_F16] = GGML_TYPE_F16,   [KV_F32] = GGML_TYPE_F32,   [KV_BF16] = GGML_TYPE_BF16,
+        [KV_Q8_0] = GGML_TYPE_Q8_0, [KV_Q5_1] = GGML_TYPE_Q5_1, [KV_Q5_0] = GGML_TYPE_Q5_0,
+        [KV_Q4_1] = GGML_TYPE_Q4_1, [KV_Q4_0] = GGML_TYPE_Q4_0,
+    };
+    return types[type];
 }
 
 struct llama_context_params model_context_params(const struct model *model, struct pulse *pulse)

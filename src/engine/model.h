@@ -37,6 +37,7 @@ struct model {
     char description[MODEL_DESCRIPTION_MAX];
     enum model_role role;
     enum llama_pooling_type pooling; /* NONE for chat */
+    enum kv_type kv_type;            /* of a chat model's cache */
     uint64_t file_bytes;
     uint64_t parameters;
     uint32_t layers;
@@ -53,6 +54,13 @@ typedef bool model_progress(void *user, float fraction, uint64_t file_bytes);
 bool model_open(struct backend *backend, const struct msg_load *load, model_progress *progress,
                 void *user, struct model *ret, struct err *err);
 void model_close(struct model *model);
+
+/* The same without the weights: libllama reads the file's tables, plans, and takes next to no memory. Contexts can be
+ * made from it, and cannot compute. */
+bool model_open_dry(struct backend *backend, const struct msg_load *load, struct model *ret,
+                    struct err *err);
+
+enum ggml_type model_kv_type(enum kv_type type);
 
 /* How many of a model's layers go to devices with so many free bytes: all, or in proportion to what is left when room
  * is kept for caches and buffers. */

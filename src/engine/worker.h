@@ -52,9 +52,10 @@ void reply_error(struct worker *worker, uint64_t id, const struct err *error);
 
 /* --- worker_load.c --- */
 
-/* LOAD and INSPECT: answers them, but does not finish the job. */
+/* LOAD, INSPECT and FORECAST: answers them, but does not finish the job. */
 void load_answer(struct worker *worker, struct job *job);
 void load_inspect(struct worker *worker, struct job *job);
+void load_forecast(struct worker *worker, struct job *job);
 
 /* --- worker_work.c --- */
 

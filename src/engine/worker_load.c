@@ -1,6 +1,8 @@
+#include <malloc.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/forecast.h"
 #include "engine/inspect.h"
 #include "engine/pooling.h"
 #include "engine/sandbox.h"
@@ -86,7 +88,7 @@ static enum sandbox_kind sandbox_for(const struct worker *worker)
     return worker->model.on_gpu ? SANDBOX_MODEL_GPU : SANDBOX_MODEL;
 }
 
-static void send_loaded(struct worker *worker, uint64_t id, uint64_t grown,
+static void send_loaded(struct worker *worker, uint64_t id, uint64_t held,
                         const struct sandbox_report *sandbox)
 {
     const struct model *model = &worker->model;
@@ -95,7 +97,7 @@ static void send_loaded(struct worker *worker, uint64_t id, uint64_t grown,
         .description = parser ? "document parser" : model->description,
         .parameters = model->parameters,
         .file_bytes = model->file_bytes,
-        .resident_bytes = grown,
+        .resident_bytes = held,
         .context_length = model->context_length,
         .train_context = model->train_context,
         .slots = chat ? llm_slots(worker->llm) : 1,
@@ -109,13 +111,6 @@ static void send_loaded(struct worker *worker, uint64_t id, uint64_t grown,
     str_init(&payload, FRAME_PAYLOAD_MAX);
     msg_put_loaded(&payload, &loaded);
     reply_send(worker, FRAME_LOADED, id, &payload);
-}
-
-/* What the load made the process grow by. */
-static uint64_t growth(const struct worker *worker, uint64_t before)
-{
-    uint64_t now = measure_resident(&worker->measure);
-    return now > before ? now - before : 0;
 }
 
 /* Before a model file is looked at. A GPU's driver wants too much for that: there the sandbox only closes. */
@@ -134,7 +129,7 @@ static bool load(struct worker *worker, struct job *job, const struct msg_load *
                        "this worker already holds a model; load another one in a new worker");
     if (load->role != ROLE_PARSER && !static_embed_is(load->path))
         backend_load(&worker->backend); /* so that they are not counted as the model's memory */
-    uint64_t before = measure_resident(&worker->measure);
+    measure_begin(&worker->measure, load->path);
     bool on_gpu = load->gpu_layers != 0 && backend_has_gpu();
     if (load->role != ROLE_PARSER && !restrain(worker, on_gpu, err))
         return false;
@@ -142,13 +137,13 @@ static bool load(struct worker *worker, struct job *job, const struct msg_load *
         return atomic_load(&job->cancelled) ? cancel_error(err) : false;
     worker->loaded = true;
     worker->role = load->role;
-    uint64_t grown = growth(worker, before);
     struct sandbox_report sandbox;
     if (!sandbox_close(sandbox_for(worker), &sandbox, err)) {
         reply_error(worker, job->request.id, err);
         _exit(WORKER_EXIT_SANDBOX); /* a model that nothing holds is not used */
     }
-    send_loaded(worker, job->request.id, grown, &sandbox);
+    malloc_trim(0); /* what reading the file and making the sandbox's filter has left in the heap */
+    send_loaded(worker, job->request.id, measure_held(&worker->measure), &sandbox);
     return true;
 }
 
@@ -179,6 +174,37 @@ void load_inspect(struct worker *worker, struct job *job)
         str_init(&payload, FRAME_PAYLOAD_MAX);
         msg_put_inspected(&payload, &inspected);
         reply_send(worker, FRAME_INSPECTED, job->request.id, &payload);
+    } else {
+        reply_error(worker, job->request.id, &err);
+    }
+    arena_free(&arena);
+}
+
+/* A GPU's driver is asked for its devices, so there the process keeps its rights; it is ended afterwards, or loads. */
+static bool forecast(struct worker *worker, const struct msg_load *load, struct arena *arena,
+                     struct msg_forecast *ret, struct err *err)
+{
+    if (worker->loaded)
+        return err_set(err, ERR_CONFLICT,
+                       "this worker already holds a model; load another one in a new worker");
+    backend_load(&worker->backend);
+    return restrain(worker, load->gpu_layers != 0 && backend_has_gpu(), err) &&
+           forecast_file(&worker->backend, &worker->measure, load, arena, ret, err);
+}
+
+void load_forecast(struct worker *worker, struct job *job)
+{
+    struct arena arena;
+    arena_init(&arena, LOAD_ARENA);
+    struct msg_load message;
+    struct msg_forecast told;
+    struct err err;
+    if (msg_get_load(job->request.payload, job->request.length, &arena, &message, &err) &&
+        forecast(worker, &message, &arena, &told, &err)) {
+        struct str payload;
+        str_init(&payload, FRAME_PAYLOAD_MAX);
+        msg_put_forecast(&payload, &told);
+        reply_send(worker, FRAME_FORECASTED, job->request.id, &payload);
     } else {
         reply_error(worker, job->request.id, &err);
     }

@@ -35,6 +35,7 @@ static void send_stats(struct worker *worker, uint64_t id)
     struct msg_stats stats = {
         .resident_bytes = measure_resident(&worker->measure),
         .peak_bytes = measure_peak(),
+        .held_bytes = measure_held(&worker->measure),
         .busy = (uint32_t)queue_count(&worker->queue),
     };
     struct str payload;

@@ -270,6 +270,10 @@ void work_begin(struct worker *worker, struct job *job)
         load_inspect(worker, job);
         queue_finish(&worker->queue, job);
         break;
+    case FRAME_FORECAST:
+        load_forecast(worker, job);
+        queue_finish(&worker->queue, job);
+        break;
     case FRAME_EMBED:
     case FRAME_RERANK: start_encode(worker, job); break;
     case FRAME_COUNT: count(worker, job); break;
