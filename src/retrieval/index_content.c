@@ -125,7 +125,8 @@ bool content_remove(struct content *content, int64_t document, struct err *err)
     if (!find(content, document, &first, &count))
         return true;
     for (uint32_t slot = first; slot < first + count; slot++) {
-        bm25_remove(content->bm25, slot);
+        if (!bm25_remove(content->bm25, slot, err))
+            return false;
         vectors_remove(content->vectors, slot);
     }
     map_remove(&content->documents, &document, sizeof(document));

@@ -60,37 +60,27 @@ static void add_slots(struct scan *scan, const struct top *top)
         scan->slots[scan->count++] = top->items[i].number;
 }
 
-/* The best by words into `top`, and every slot's score into `scores`. */
-static void rank_words(const struct content *content, const struct bm25_query *terms, float *scores,
-                       struct top *top)
-{
-    bm25_score(content->bm25, terms, scores);
-    uint32_t slots = bm25_slots(content->bm25);
-    for (uint32_t slot = 0; slot < slots; slot++)
-        if (scores[slot] > 0)
-            top_offer(top, (struct top_item){scores[slot], slot});
-}
-
 /* Both scores of the slots that were found. */
-static bool score_slots(const struct content *content, const float *words,
+static bool score_slots(const struct content *content, const struct bm25_query *terms,
                         const struct index_query *query, struct scan *scan, struct err *err)
 {
-    for (size_t i = 0; i < scan->count; i++) {
-        scan->sparse[i] = words[scan->slots[i]];
+    for (size_t i = 0; i < scan->count; i++)
         scan->dense[i] = VECTOR_NONE;
-    }
-    return !query->vector || vectors_count(content->vectors) == 0 ||
-           vectors_cosines(content->vectors, query->vector, query->dimensions, scan->slots,
-                           scan->count, scan->dense, err);
+    return bm25_scores(content->bm25, terms, scan->slots, scan->count, scan->sparse, err) &&
+           (!query->vector || vectors_count(content->vectors) == 0 ||
+            vectors_cosines(content->vectors, query->vector, query->dimensions, scan->slots,
+                            scan->count, scan->dense, err));
 }
 
 static bool scan_lists(const struct content *content, const struct bm25_query *terms,
-                       const struct index_query *query, bool use_dense, float *words,
-                       struct top *top, struct scan *scan, struct err *err)
+                       const struct index_query *query, bool use_dense, struct top *top,
+                       struct scan *scan, struct err *err)
 {
-    rank_words(content, terms, words, top);
-    if (!use_dense || query->method == FUSION_RRF || query->alpha < 1)
+    if (!use_dense || query->method == FUSION_RRF || query->alpha < 1) {
+        if (!bm25_top(content->bm25, terms, NULL, top, NULL, err))
+            return false;
         add_slots(scan, top);
+    }
     if (use_dense && vectors_count(content->vectors) > 0 &&
         (query->method == FUSION_RRF || query->alpha > 0)) {
         if (!vectors_top(content->vectors, query->vector, query->dimensions, NULL, top, err))
@@ -98,7 +88,7 @@ static bool scan_lists(const struct content *content, const struct bm25_query *t
         add_slots(scan, top);
     }
     unite(scan);
-    return score_slots(content, words, query, scan, err);
+    return score_slots(content, terms, query, scan, err);
 }
 
 static bool scan_content(const struct content *content, const struct bm25_query *terms,
@@ -107,15 +97,12 @@ static bool scan_content(const struct content *content, const struct bm25_query 
 {
     uint32_t slots = bm25_slots(content->bm25);
     struct top top = {.want = want < slots ? want : slots};
-    float *words = calloc((size_t)slots + 1, sizeof(*words));
     top.items = calloc(top.want + 1, sizeof(*top.items));
     scan->slots = calloc(2 * top.want + 1, sizeof(*scan->slots));
     scan->sparse = calloc(2 * top.want + 1, sizeof(*scan->sparse));
     scan->dense = calloc(2 * top.want + 1, sizeof(*scan->dense));
-    bool ok = words && top.items && scan->slots && scan->sparse && scan->dense;
-    ok = ok ? scan_lists(content, terms, query, use_dense, words, &top, scan, err)
-            : err_no_memory(err);
-    free(words);
+    bool ok = top.items && scan->slots && scan->sparse && scan->dense;
+    ok = ok ? scan_lists(content, terms, query, use_dense, &top, scan, err) : err_no_memory(err);
     free(top.items);
     return ok;
 }

@@ -237,7 +237,8 @@ static bool load_document(void *user, const struct document_view *document, size
     if (loader->load->progress)
         loader->load->progress(loader->load->user, done, total);
     return content_add(loader->content, loader->analyzer, document, 0, document->passage_count,
-                       err);
+                       err) &&
+           bm25_upkeep(loader->content->bm25, err);
 }
 
 static bool load_vector(void *user, struct passage_key key, const float *values,
@@ -387,6 +388,23 @@ struct addition {
     struct text_analyzer *analyzer;
 };
 
+/* Packs what has come and joins what is packed; only putting it in place holds searches up. */
+static bool keep_up(struct index *index, struct err *err)
+{
+    struct bm25 *bm25 = index->content->bm25;
+    bool ok = true;
+    while (ok && bm25_upkeep_due(bm25)) {
+        struct bm25_change *change;
+        ok = bm25_upkeep_begin(bm25, &change, err);
+        if (!ok)
+            break;
+        pthread_rwlock_wrlock(&index->lock);
+        ok = bm25_upkeep_end(bm25, change, err);
+        pthread_rwlock_unlock(&index->lock);
+    }
+    return ok;
+}
+
 static bool add_document(void *user, const struct document_view *document, size_t done,
                          size_t total, struct err *err)
 {
@@ -407,7 +425,7 @@ static bool add_document(void *user, const struct document_view *document, size_
         pthread_rwlock_unlock(&index->lock);
         at += count;
     } while (ok && at < document->passage_count);
-    return ok;
+    return ok && keep_up(index, err);
 }
 
 static bool remove_document(struct index *index, int64_t number, struct err *err)

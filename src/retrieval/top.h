@@ -24,6 +24,12 @@ struct top {
     size_t want;
 };
 
+/* Which slots may be found. */
+struct slot_filter {
+    bool (*allows)(const void *user, uint32_t slot);
+    const void *user;
+};
+
 /* True when `a` stands behind `b`. */
 static inline bool top_is_worse(struct top_item a, struct top_item b)
 {

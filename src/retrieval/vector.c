@@ -355,7 +355,7 @@ static float cosine(const struct vectors *vectors, const float *query, double no
     return (float)(value > 1 ? 1 : value < -1 ? -1 : value);
 }
 
-static bool allowed(const struct vector_filter *filter, uint32_t slot)
+static bool allowed(const struct slot_filter *filter, uint32_t slot)
 {
     return !filter || filter->allows(filter->user, slot);
 }
@@ -388,7 +388,7 @@ static void score_bits(const struct vectors *vectors, const struct query *query,
 
 /* Every row by signs or by high bytes: `top` gets rows. */
 static void scan(const struct vectors *vectors, const struct query *query, bool bits,
-                 const struct vector_filter *filter, struct top *top)
+                 const struct slot_filter *filter, struct top *top)
 {
     float scores[BLOCK];
     for (uint32_t first = 0; first < vectors->count; first += BLOCK) {
@@ -413,7 +413,7 @@ static bool top_new(const struct vectors *vectors, size_t want, struct top *ret,
 
 /* The best rows by high bytes into `top`, out of all or of those that are the best by signs. */
 static bool scan_bytes(const struct vectors *vectors, const struct query *query,
-                       const struct vector_filter *filter, size_t want, struct top *top,
+                       const struct slot_filter *filter, size_t want, struct top *top,
                        struct err *err)
 {
     if (vectors->count * vectors->stride < vectors->bits_bytes) {
@@ -435,7 +435,7 @@ static bool scan_bytes(const struct vectors *vectors, const struct query *query,
 }
 
 static bool search(const struct vectors *vectors, const struct query *query,
-                   const struct vector_filter *filter, struct top *top, struct err *err)
+                   const struct slot_filter *filter, struct top *top, struct err *err)
 {
     struct top rows;
     if (!top_new(vectors, top->want * BYTES_OVERSAMPLE + BYTES_MIN, &rows, err))
@@ -453,7 +453,7 @@ static bool search(const struct vectors *vectors, const struct query *query,
 }
 
 bool vectors_top(const struct vectors *vectors, const float *query, uint32_t dimensions,
-                 const struct vector_filter *filter, struct top *top, struct err *err)
+                 const struct slot_filter *filter, struct top *top, struct err *err)
 {
     double norm;
     if (!check_vector(vectors, query, dimensions, &norm, err))

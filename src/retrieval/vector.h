@@ -52,16 +52,10 @@ uint32_t vectors_count(const struct vectors *vectors);
 uint32_t vectors_dimensions(const struct vectors *vectors); /* 0 before the first */
 bool vectors_has(const struct vectors *vectors, uint32_t slot);
 
-/* Which slots may be found. */
-struct vector_filter {
-    bool (*allows)(const void *user, uint32_t slot);
-    const void *user;
-};
-
 /* The slots of the `top->want` largest cosines with `query` into `top` (its items have that room), best first, the
  * smaller slot first among equals. `filter` may be NULL. A query without direction finds nothing. */
 bool vectors_top(const struct vectors *vectors, const float *query, uint32_t dimensions,
-                 const struct vector_filter *filter, struct top *top, struct err *err);
+                 const struct slot_filter *filter, struct top *top, struct err *err);
 
 /* The cosine of `query` with the vector of each of `count` slots, -1..1; VECTOR_NONE for a slot without one, and for
  * all when the query has no direction. The same number as vectors_top() gives. */

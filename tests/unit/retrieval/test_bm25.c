@@ -77,6 +77,7 @@ static int setup(void **state)
     struct corpus *corpus = calloc(1, sizeof(*corpus));
     struct err err;
     assert_ok(bm25_new(&corpus->bm25, &err), &err);
+    bm25_set_tail(corpus->bm25, 16);
     assert_ok(text_analyzer_new(&corpus->analyzer, &err), &err);
     corpus->passages = calloc(PASSAGES * 2, sizeof(*corpus->passages));
     corpus->present = calloc(PASSAGES * 2, sizeof(*corpus->present));
@@ -104,6 +105,7 @@ static void add(struct corpus *corpus, const char *text, enum lang lang)
     words->count = 0;
     assert_ok(text_analyze(corpus->analyzer, text, strlen(text), lang, take, words, &err), &err);
     assert_ok(bm25_add(corpus->bm25, corpus->analyzer, text, strlen(text), lang, &err), &err);
+    assert_ok(bm25_upkeep(corpus->bm25, &err), &err);
     corpus->present[corpus->count++] = true;
 }
 
@@ -127,6 +129,46 @@ static void random_text(struct testing_random *random, size_t words, struct str 
         str_printf(text, "%s%s", i ? " " : "", random_word(random));
 }
 
+static bool allows_even(const void *user, uint32_t slot)
+{
+    (void)user;
+    return slot % 2 == 0;
+}
+
+/* The pruned search finds what the plain one puts first, to the last bit. */
+static void check_top(struct corpus *corpus, const struct bm25_query *query, const float *scores,
+                      const struct slot_filter *filter)
+{
+    struct err err;
+    struct top_item expected[50];
+    struct top_item found[50];
+    size_t want = 1 + testing_below(&corpus->random, 50);
+    struct top truth = {.items = expected, .want = want};
+    struct top top = {.items = found, .want = want};
+    struct bm25_work work;
+    uint32_t slots = bm25_slots(corpus->bm25);
+    for (uint32_t slot = 0; slot < slots; slot++)
+        if (scores[slot] > 0 && (!filter || filter->allows(filter->user, slot)))
+            top_offer(&truth, (struct top_item){scores[slot], slot});
+    top_sort(&truth);
+    assert_ok(bm25_top(corpus->bm25, query, filter, &top, &work, &err), &err);
+    assert_int_equal(top.count, truth.count);
+    assert_true(work.postings <= work.listed);
+    uint32_t numbers[50];
+    float again[50];
+    for (size_t i = 0; i < top.count; i++) {
+        assert_int_equal(found[i].number, expected[i].number);
+        assert_true(found[i].score == expected[i].score);
+    }
+    size_t some = 0;
+    for (uint32_t slot = 0; slot < slots && some < 50; slot += 1 + slots / 40)
+        if (scores[slot] > 0)
+            numbers[some++] = slot;
+    assert_ok(bm25_scores(corpus->bm25, query, numbers, some, again, &err), &err);
+    for (size_t i = 0; i < some; i++)
+        assert_true(again[i] == scores[numbers[i]]);
+}
+
 /* Every passage's score for a question of words without stop words equals the second computation.
  */
 static void check_scores(struct corpus *corpus, const char *text)
@@ -140,7 +182,7 @@ static void check_scores(struct corpus *corpus, const char *text)
                                &question[lang], &err),
                   &err);
     float *scores = calloc(corpus->count + 1, sizeof(*scores));
-    bm25_score(corpus->bm25, &query, scores);
+    assert_ok(bm25_score(corpus->bm25, &query, scores, &err), &err);
     size_t slot = 0;
     for (size_t i = 0; i < corpus->count; i++, slot++) {
         double expected = corpus->present[i]
@@ -151,6 +193,9 @@ static void check_scores(struct corpus *corpus, const char *text)
             fail_msg("passage %zu of \"%s\": %.7g, should be %.7g", i, text, (double)scores[slot],
                      expected);
     }
+    const struct slot_filter even = {.allows = allows_even};
+    check_top(corpus, &query, scores, NULL);
+    check_top(corpus, &query, scores, &even);
     bm25_query_free(&query);
     free(scores);
 }
@@ -177,7 +222,74 @@ static void check_random_questions(struct corpus *corpus, size_t count)
     str_free(&text);
 }
 
+/* ---------------------------------------------------------------- many passages */
+
+enum { MANY = 20000, RARE_WORDS = 3000, MANY_QUESTIONS = 60 };
+
+/* Words whose frequency falls as in language, so that some lists are long and most are short. */
+static void common_and_rare(struct testing_random *random, size_t words, struct str *text)
+{
+    str_truncate(text, 0);
+    for (size_t i = 0; i < words; i++) {
+        uint64_t word = testing_below(random, RARE_WORDS);
+        word = testing_below(random, word + 1);
+        str_printf(text, "%sq%llux", i ? " " : "",
+                   (unsigned long long)testing_below(random, word + 1));
+    }
+}
+
+static void add_many(struct corpus *corpus, size_t count, struct str *text)
+{
+    struct err err;
+    for (size_t i = 0; i < count; i++) {
+        common_and_rare(&corpus->random, 5 + testing_below(&corpus->random, 400), text);
+        assert_ok(bm25_add(corpus->bm25, corpus->analyzer, str_text(text), text->length,
+                           testing_below(&corpus->random, 4) ? LANG_EN : LANG_ES, &err),
+                  &err);
+        assert_ok(bm25_upkeep(corpus->bm25, &err), &err);
+    }
+}
+
+static void ask_many(struct corpus *corpus, struct str *text)
+{
+    uint32_t slots = bm25_slots(corpus->bm25);
+    float *scores = calloc(slots + 1, sizeof(*scores));
+    assert_non_null(scores);
+    for (size_t i = 0; i < MANY_QUESTIONS; i++) {
+        struct err err;
+        struct bm25_query query;
+        common_and_rare(&corpus->random, 1 + testing_below(&corpus->random, 12), text);
+        assert_ok(bm25_query_make(corpus->analyzer, str_text(text), text->length, &query, &err),
+                  &err);
+        assert_ok(bm25_score(corpus->bm25, &query, scores, &err), &err);
+        check_top(corpus, &query, scores, NULL);
+        bm25_query_free(&query);
+    }
+    free(scores);
+}
+
 /* ---------------------------------------------------------------- tests */
+
+static void test_pruning_changes_nothing(void **state)
+{
+    struct corpus *corpus = *state;
+    struct err err;
+    struct str text;
+    str_init(&text, 1 << 16);
+    bm25_set_tail(corpus->bm25, 500);
+    add_many(corpus, MANY, &text);
+    ask_many(corpus, &text);
+    for (uint32_t slot = 0; slot < MANY; slot++)
+        if (testing_below(&corpus->random, 5) == 0)
+            assert_ok(bm25_remove(corpus->bm25, slot, &err), &err);
+    ask_many(corpus, &text);
+    add_many(corpus, 3000, &text); /* joins segments that have gaps */
+    ask_many(corpus, &text);
+    assert_ok(bm25_compact(corpus->bm25, &err), &err);
+    assert_int_equal(bm25_slots(corpus->bm25), bm25_count(corpus->bm25));
+    ask_many(corpus, &text);
+    str_free(&text);
+}
 
 static void test_by_hand(void **state)
 {
@@ -188,7 +300,7 @@ static void test_by_hand(void **state)
     struct bm25_query query;
     assert_ok(bm25_query_make(corpus->analyzer, "ship", 4, &query, &err), &err);
     float scores[2];
-    bm25_score(corpus->bm25, &query, scores);
+    assert_ok(bm25_score(corpus->bm25, &query, scores, &err), &err);
     /* N 2, df 2: idf = ln(1 + 0.5 / 2.5) = 0.18232156; average length 3.
      * tf 1, length 2: 0.18232156 · 2.2 / (1 + 1.2 · 0.75) = 0.21110917
      * tf 2, length 4: 0.18232156 · 4.4 / (2 + 1.2 · 1.25) = 0.22920425 */
@@ -214,8 +326,8 @@ static void test_removal_and_compaction(void **state)
     fill(corpus, PASSAGES / 2);
     for (size_t i = 0; i < corpus->count; i++)
         if (testing_below(&corpus->random, 3) == 0) {
-            bm25_remove(corpus->bm25, (uint32_t)i);
-            bm25_remove(corpus->bm25, (uint32_t)i);
+            assert_ok(bm25_remove(corpus->bm25, (uint32_t)i, &err), &err);
+            assert_ok(bm25_remove(corpus->bm25, (uint32_t)i, &err), &err);
             corpus->present[i] = false;
         }
     check_random_questions(corpus, 10);
@@ -247,11 +359,11 @@ static void test_empty(void **state)
     assert_int_equal(query.count, 0);
     bm25_query_free(&query);
     assert_ok(bm25_query_make(corpus->analyzer, "ship", 4, &query, &err), &err);
-    bm25_score(corpus->bm25, &query, &score);
+    assert_ok(bm25_score(corpus->bm25, &query, &score, &err), &err);
     add(corpus, "", LANG_EN);
-    bm25_score(corpus->bm25, &query, &score);
+    assert_ok(bm25_score(corpus->bm25, &query, &score, &err), &err);
     assert_true(score == 0);
-    bm25_remove(corpus->bm25, 0);
+    assert_ok(bm25_remove(corpus->bm25, 0, &err), &err);
     assert_ok(bm25_compact(corpus->bm25, &err), &err);
     assert_int_equal(bm25_slots(corpus->bm25), 0);
     bm25_query_free(&query);
@@ -306,8 +418,13 @@ static void test_many_terms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_by_hand), CASE(test_equals_reference),        CASE(test_removal_and_compaction),
-        CASE(test_empty),   CASE(test_stop_words_of_questions), CASE(test_many_terms),
+        CASE(test_by_hand),
+        CASE(test_equals_reference),
+        CASE(test_removal_and_compaction),
+        CASE(test_pruning_changes_nothing),
+        CASE(test_empty),
+        CASE(test_stop_words_of_questions),
+        CASE(test_many_terms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -255,7 +255,7 @@ static bool allows_third(const void *user, uint32_t slot)
 
 /* The part of the true best that is found, by exact cosines of the floats. */
 static double recall(const struct vectors *vectors, const struct crowd *crowd,
-                     const struct vector_filter *filter)
+                     const struct slot_filter *filter)
 {
     size_t found = 0;
     for (size_t q = 0; q < QUERIES; q++) {
@@ -290,7 +290,7 @@ static void test_recall(void **state)
     testing_seed(&random);
     const struct vector_kernel *kernels[KERNELS_MAX];
     size_t count = vector_kernel_list(kernels, KERNELS_MAX);
-    const struct vector_filter third = {.allows = allows_third};
+    const struct slot_filter third = {.allows = allows_third};
     struct crowd *crowd = crowd_new(&random);
     struct vectors *vectors;
     struct err err;
