@@ -18,6 +18,7 @@
     X(embed) \
     X(eval) \
     X(models) \
+    X(pull) \
     X(ps) \
     X(serve) \
     X(stop) \

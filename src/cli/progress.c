@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "cli/command.h"
 
 enum {
     DRAW_EVERY_MS = 100,
@@ -14,12 +15,21 @@ enum {
 
 static const char *phase_name(enum lang lang, const char *phase)
 {
-    if (strcmp(phase, "scan") == 0)
-        return TR(lang, "looking for files");
-    if (strcmp(phase, "read") == 0)
-        return TR(lang, "reading");
-    if (strcmp(phase, "embed") == 0)
-        return TR(lang, "embedding");
+    static const struct {
+        const char *phase;
+        const char *english;
+    } names[] = {
+        {"scan", N_("looking for files")},
+        {"read", N_("reading")},
+        {"embed", N_("embedding")},
+        {"look", N_("asking what there is")},
+        {"wait", N_("waiting for another download of it")},
+        {"check", N_("checking")},
+        {"download", N_("downloading")},
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (strcmp(phase, names[i].phase) == 0)
+            return TR(lang, names[i].english);
     return phase;
 }
 
@@ -58,6 +68,14 @@ static void append_rate(struct str *out, enum lang lang, const struct progress_s
     }
 }
 
+static void append_amount(struct str *out, const struct progress_state *state, uint64_t amount)
+{
+    if (state->in_bytes)
+        text_bytes(out, amount);
+    else
+        str_printf(out, "%llu", (unsigned long long)amount);
+}
+
 static size_t width_of(const struct str *text)
 {
     return text_width(str_text(text), text->length);
@@ -76,10 +94,12 @@ void progress_render(const struct term *term, enum lang lang, const struct progr
     str_init(&count, 256);
     str_init(&rate, 256);
     text_fit(&name, phase_name(lang, state->phase), width, false, term->utf8);
-    str_printf(&count, "%llu", (unsigned long long)state->done);
-    if (state->total > 0)
-        str_printf(&count, "/%llu  %3.0f%%", (unsigned long long)state->total,
-                   fraction(state) * 100);
+    append_amount(&count, state, state->done);
+    if (state->total > 0) {
+        str_putc(&count, '/');
+        append_amount(&count, state, state->total);
+        str_printf(&count, "  %3.0f%%", fraction(state) * 100);
+    }
     append_rate(&rate, lang, state, seconds);
 
     size_t used = width_of(&name) + 1 + width_of(&count);
@@ -130,12 +150,18 @@ static void print_line(struct progress *progress, const struct progress_state *s
         return;
     progress->tenth = tenth;
     const char *name = phase_name(progress->lang, state->phase);
-    if (state->total > 0)
-        fprintf(progress->term->file, "%s: %llu/%llu (%.0f%%)\n", name,
-                (unsigned long long)state->done, (unsigned long long)state->total,
+    struct str amount;
+    str_init(&amount, 128);
+    if (state->total > 0) {
+        append_amount(&amount, state, state->done);
+        str_putc(&amount, '/');
+        append_amount(&amount, state, state->total);
+        fprintf(progress->term->file, "%s: %s (%.0f%%)\n", name, str_text(&amount),
                 fraction(state) * 100);
-    else
+    } else {
         fprintf(progress->term->file, "%s\n", name);
+    }
+    str_free(&amount);
     fflush(progress->term->file);
 }
 

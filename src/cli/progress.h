@@ -21,11 +21,12 @@ enum { PROGRESS_PHASE_MAX = 16 };
 
 /* One report of the service. */
 struct progress_state {
-    const char *phase;   /* "scan" "read" "embed" */
+    const char *phase;   /* "scan" "read" "embed"; of a pull "look" "wait" "check" "download" */
     uint64_t done;       /* files, or passages while embedding */
     uint64_t total;      /* 0: not known yet */
     uint64_t bytes_done; /* 0: the rate is in items */
     const char *path;    /* that is being worked at; "" */
+    bool in_bytes;       /* done and total are bytes */
 };
 
 struct progress {

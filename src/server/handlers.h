@@ -64,4 +64,8 @@ bool handle_jarvis_shutdown(struct http_request *request, struct err *err);
 /* handle_ingest.c */
 bool handle_ingest(struct http_request *request, struct err *err);
 
+/* handle_pull.c */
+bool handle_models_pull(struct http_request *request, struct err *err);
+bool handle_jarvis_catalogue(struct http_request *request, struct err *err);
+
 #endif

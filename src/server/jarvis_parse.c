@@ -97,3 +97,21 @@ bool jarvis_parse_model(const char *body, size_t length, struct arena *arena,
         *ret = parsed;
     return ok;
 }
+
+bool jarvis_parse_pull(const char *body, size_t length, struct arena *arena,
+                       struct models_pull *ret, struct err *err)
+{
+    yyjson_doc *doc = NULL;
+    struct models_pull parsed = {.name = "", .sha256 = ""};
+    if (!body_object(body, length, &doc, err))
+        return false;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    bool ok = body_need_text(root, "source", arena, &parsed.source, err) &&
+              body_text(root, "name", arena, &parsed.name, err) &&
+              body_text(root, "sha256", arena, &parsed.sha256, err) &&
+              parse_model_role(root, &parsed.role, err);
+    yyjson_doc_free(doc);
+    if (ok)
+        *ret = parsed;
+    return ok;
+}

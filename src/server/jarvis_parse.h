@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "assistant/pull.h"
 #include "assistant/search.h"
 #include "base/arena.h"
 #include "base/err.h"
@@ -44,5 +45,9 @@ struct jarvis_model {
 /* POST /v1/models. */
 bool jarvis_parse_model(const char *body, size_t length, struct arena *arena,
                         struct jarvis_model *ret, struct err *err);
+
+/* POST /v1/models/pull: all but the callback. */
+bool jarvis_parse_pull(const char *body, size_t length, struct arena *arena,
+                       struct models_pull *ret, struct err *err);
 
 #endif

@@ -8,6 +8,7 @@ const struct route routes_table[] = {
 
     {"GET", "/v1/models", handle_models_list, 0},
     {"POST", "/v1/models", handle_models_add, ROUTE_LOCAL},
+    {"POST", "/v1/models/pull", handle_models_pull, ROUTE_LOCAL | ROUTE_LONG},
     {"GET", "/v1/models/{name*}", handle_models_get, 0},
     {"DELETE", "/v1/models/{name*}", handle_models_remove, ROUTE_LOCAL},
 
@@ -39,6 +40,7 @@ const struct route routes_table[] = {
     {"POST", "/v1/jarvis/ingest", handle_ingest, ROUTE_LOCAL | ROUTE_LONG},
     {"POST", "/v1/jarvis/search", handle_jarvis_search, 0},
     {"GET", "/v1/jarvis/status", handle_jarvis_status, 0},
+    {"GET", "/v1/jarvis/catalogue", handle_jarvis_catalogue, 0},
     {"GET", "/v1/jarvis/config/{key}", handle_jarvis_config, ROUTE_LOCAL},
     {"POST", "/v1/jarvis/probe", handle_jarvis_probe, ROUTE_LOCAL},
     {"POST", "/v1/jarvis/shutdown", handle_jarvis_shutdown, ROUTE_LOCAL},
