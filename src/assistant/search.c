@@ -123,7 +123,8 @@ static bool retrieve(struct runtime *runtime, struct request *request,
         .dimensions = embedder ? vector->dimensions : 0,
         .top_k = want,
         .alpha = search->alpha,
-        .method = FUSION_CONVEX,
+        .method = (enum fusion_method)search->fusion,
+        .outcome = &ret->outcome,
     };
     struct index_hit *found = NULL;
     size_t count = 0;
@@ -194,6 +195,9 @@ static struct search_request with_defaults(struct runtime *runtime,
         filled.top_k = (size_t)runtime->config->retrieval_top_k;
     if (filled.alpha < 0)
         filled.alpha = runtime->config->retrieval_alpha;
+    enum fusion_method method;
+    if (filled.fusion < 0 && fusion_parse(runtime->config->retrieval_fusion, &method))
+        filled.fusion = (int)method;
     if (filled.rerank < 0)
         filled.rerank = runtime->config->retrieval_rerank;
     filled.rerank = filled.rerank && has_model(runtime, ROLE_RERANK);

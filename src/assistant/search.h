@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "assistant/runtime.h"
+#include "retrieval/index.h"
 
 /* The name of the store that is used when none is named; it always exists. */
 #define STORE_DEFAULT "default"
@@ -23,6 +24,7 @@ struct search_request {
     size_t top_k; /* 0: as configured */
     double alpha; /* 0..1; negative: as configured */
     int rerank;   /* 1 yes, 0 no, -1 as configured */
+    int fusion;   /* enum fusion_method; -1 as configured */
 };
 
 struct search_hit {
@@ -49,6 +51,7 @@ struct search_hit {
 struct search_result {
     struct search_hit *hits; /* best first */
     size_t count;
+    struct index_outcome outcome;
     bool used_embedder;
     bool reranked;
     const char *notice; /* "" or what was missing, in the request's language */

@@ -13,6 +13,7 @@ static const struct option_spec eval_options[] = {
      .min = 1,
      .max = 1e9},
     OPTION_ALPHA_ROW,
+    OPTION_FUSION_ROW,
     {.name = "html",
      .type = OPTION_TEXT,
      .value = N_("FILE"),
@@ -48,6 +49,7 @@ static bool run_eval(struct cli *cli, const struct options *options, int *ret_ex
         .queries = options_text(options, "queries", NULL),
         .limit = (size_t)options_int(options, "limit", 0),
         .alpha = options_number(options, "alpha", -1),
+        .fusion = options_text(options, "fusion", NULL),
     };
     struct eval_result result;
     if (!eval_run(cli, &plan, &result, err))

@@ -12,6 +12,7 @@ static const struct option_spec search_options[] = {
     OPTION_STORE_ROW,
     OPTION_TOP_K_ROW,
     OPTION_ALPHA_ROW,
+    OPTION_FUSION_ROW,
     OPTION_JSON_ROW,
 };
 
@@ -31,6 +32,8 @@ static yyjson_mut_doc *make_request(const struct options *options, const char *q
         yyjson_mut_obj_add_sint(doc, root, "top_k", options_int(options, "top-k", 0));
     if (options_has(options, "alpha"))
         yyjson_mut_obj_add_real(doc, root, "alpha", options_number(options, "alpha", 0));
+    if (options_has(options, "fusion"))
+        yyjson_mut_obj_add_str(doc, root, "fusion", options_text(options, "fusion", NULL));
     return doc;
 }
 

@@ -52,6 +52,8 @@ struct command {
 #define OPTION_ALPHA_ROW {.name = "alpha", .type = OPTION_NUMBER, .value = "A", \
                           .help = N_("weight of meaning against words: 0 only words, " \
                                      "1 only meaning"), .max = 1}
+#define OPTION_FUSION_ROW {.name = "fusion", .type = OPTION_TEXT, .value = N_("HOW"), \
+                           .help = N_("how words and meaning are joined: convex, rrf or max")}
 /* clang-format on */
 
 /* All words with one blank between them; the caller frees. */

@@ -285,6 +285,8 @@ static yyjson_mut_doc *search_request(const struct run *run, size_t method, cons
     yyjson_mut_obj_add_uint(doc, root, "top_k", passages);
     if (alpha >= 0)
         yyjson_mut_obj_add_real(doc, root, "alpha", alpha);
+    if (run->plan->fusion && alphas[method] < 0)
+        yyjson_mut_obj_add_str(doc, root, "fusion", run->plan->fusion);
     yyjson_mut_obj_add_bool(doc, root, "rerank", method == RERANKED);
     return doc;
 }

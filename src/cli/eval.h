@@ -28,6 +28,7 @@ struct eval_plan {
     const char *queries; /* other questions with the same ids; NULL: the folder's */
     size_t limit;        /* the first so many questions; 0: all */
     double alpha;        /* of the hybrid methods; negative: as the service has it */
+    const char *fusion;  /* of the hybrid methods; NULL: as the service has it */
 };
 
 /* A document in a ranking. */

@@ -79,6 +79,8 @@ struct model_entry {
          "file with the API key that clients must send")                                           \
     DOUBLE(retrieval_alpha, "retrieval.alpha", 0.5, 0, 1,                                          \
            "weight of meaning against words: 0 only BM25, 1 only embeddings")                      \
+    TEXT(retrieval_fusion, "retrieval.fusion", "convex", 1, 10,                                    \
+         "how words and meaning are joined: convex, rrf or max")                                   \
     INT(retrieval_top_k, "retrieval.top_k", 8, 1, 1000, "passages that a search returns")          \
     BOOL(retrieval_rerank, "retrieval.rerank", true, "use a rerank model when there is one")       \
     INT(retrieval_rerank_depth, "retrieval.rerank_depth", 20, 1, 1000,                             \

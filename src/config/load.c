@@ -149,6 +149,12 @@ static bool listen_valid(const char *listen)
            strtoul(colon + 1, NULL, 10) <= UINT16_MAX;
 }
 
+static bool fusion_valid(const char *fusion)
+{
+    return strcmp(fusion, "convex") == 0 || strcmp(fusion, "rrf") == 0 ||
+           strcmp(fusion, "max") == 0;
+}
+
 /* What the table cannot say. Only a value that somebody set can be wrong, so it has a place. */
 static bool check(const struct reading *in, struct err *err)
 {
@@ -158,6 +164,10 @@ static bool check(const struct reading *in, struct err *err)
         return err_set_param(err, ERR_CONFIG, "log.level",
                              "%s: \"log.level\" must be debug, info, warn or error, not \"%s\"",
                              place_of(in, "log.level"), config->log_level);
+    if (!fusion_valid(config->retrieval_fusion))
+        return err_set_param(err, ERR_CONFIG, "retrieval.fusion",
+                             "%s: \"retrieval.fusion\" must be convex, rrf or max, not \"%s\"",
+                             place_of(in, "retrieval.fusion"), config->retrieval_fusion);
     if (!listen_valid(config->server_listen))
         return err_set_param(err, ERR_CONFIG, "server.listen",
                              "%s: \"server.listen\" must be ADDRESS:PORT, as 127.0.0.1:8317 or "

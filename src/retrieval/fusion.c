@@ -1,6 +1,32 @@
 #include "retrieval/fusion.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+static const char *const names[] = {"convex", "rrf", "max"};
+
+bool fusion_parse(const char *name, enum fusion_method *ret)
+{
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        if (strcmp(names[i], name) != 0)
+            continue;
+        *ret = (enum fusion_method)i;
+        return true;
+    }
+    return false;
+}
+
+const char *fusion_name(enum fusion_method method)
+{
+    return names[method];
+}
+
+double fusion_alpha(double alpha, double coverage)
+{
+    if (alpha == 0 || coverage >= 1)
+        return alpha;
+    return 1 - (1 - alpha) * coverage;
+}
 
 double fusion_norm(double score, double minimum, double maximum)
 {
@@ -54,33 +80,56 @@ static void sort(struct fusion_candidate *candidates, size_t count,
         qsort(candidates, count, sizeof(*candidates), compare);
 }
 
-void fusion_convex(struct fusion_candidate *candidates, size_t count, double alpha)
+/* The extremes of both scores. A candidate without a vector is taken to have dense_min. */
+struct range {
+    double sparse_max;
+    double dense_max;
+    double dense_min;
+    bool any_dense;
+};
+
+static struct range range_of(const struct fusion_candidate *candidates, size_t count)
 {
-    bool any_dense = false;
-    double sparse_max = 0;
-    double dense_max = -1;
-    double dense_min = 1; /* of those that have one: stands for the others */
+    struct range range = {.dense_max = -1, .dense_min = 1};
     for (size_t i = 0; i < count; i++) {
         const struct fusion_candidate *candidate = &candidates[i];
-        if (candidate->sparse > sparse_max)
-            sparse_max = candidate->sparse;
+        if (candidate->sparse > range.sparse_max)
+            range.sparse_max = candidate->sparse;
         if (!candidate->has_dense)
             continue;
-        any_dense = true;
-        if (candidate->dense > dense_max)
-            dense_max = candidate->dense;
-        if (candidate->dense < dense_min)
-            dense_min = candidate->dense;
+        range.any_dense = true;
+        if (candidate->dense > range.dense_max)
+            range.dense_max = candidate->dense;
+        if (candidate->dense < range.dense_min)
+            range.dense_min = candidate->dense;
     }
-    if (!any_dense)
+    return range;
+}
+
+/* alpha · norm(dense) + (1 - alpha) · norm(sparse), where the cosine `dense_zero` becomes 0. */
+static void combine(struct fusion_candidate *candidates, size_t count, double alpha,
+                    double dense_zero)
+{
+    struct range range = range_of(candidates, count);
+    if (!range.any_dense)
         alpha = 0;
     for (size_t i = 0; i < count; i++) {
         struct fusion_candidate *candidate = &candidates[i];
-        double dense = candidate->has_dense ? candidate->dense : dense_min;
-        candidate->fused = alpha * fusion_norm(dense, -1, dense_max) +
-                           (1 - alpha) * fusion_norm(candidate->sparse, 0, sparse_max);
+        double dense = candidate->has_dense ? candidate->dense : range.dense_min;
+        candidate->fused = alpha * fusion_norm(dense, dense_zero, range.dense_max) +
+                           (1 - alpha) * fusion_norm(candidate->sparse, 0, range.sparse_max);
     }
     sort(candidates, count, compare_fused);
+}
+
+void fusion_convex(struct fusion_candidate *candidates, size_t count, double alpha)
+{
+    combine(candidates, count, alpha, -1);
+}
+
+void fusion_max(struct fusion_candidate *candidates, size_t count, double alpha)
+{
+    combine(candidates, count, alpha, 0);
 }
 
 void fusion_rrf(struct fusion_candidate *candidates, size_t count)

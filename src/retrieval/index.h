@@ -81,6 +81,12 @@ struct index_stats {
 };
 void index_stats(struct index *index, struct index_stats *ret);
 
+/* How a search went about ranking. */
+struct index_outcome {
+    double coverage; /* 0..: how much of the question's words the best passage has, fusion.h */
+    double alpha;    /* the weight that meaning had */
+};
+
 struct index_query {
     const char *text; /* UTF-8 */
     size_t length;
@@ -89,8 +95,10 @@ struct index_query {
     size_t top_k;      /* 1 .. INDEX_TOP_K_MAX */
     size_t candidates; /* taken from each ranking before they are fused, at least top_k; 0: the
                           default */
-    double alpha; /* 0..1: weight of meaning; exactly 0: words alone, exactly 1: meaning alone */
+    double alpha; /* 0..1: weight of meaning where words say all they can (fusion.h); exactly 0:
+                     words alone, exactly 1: meaning alone */
     enum fusion_method method;
+    struct index_outcome *outcome; /* is filled when the search succeeds; may be NULL */
 };
 
 struct index_hit {

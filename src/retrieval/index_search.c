@@ -158,6 +158,65 @@ static bool any_vectors(struct index *const *indexes, size_t count)
     return any;
 }
 
+/* In how many passages of all indexes each of the question's words is; returns how many passages
+ * there are. */
+static uint32_t count_words(struct index *const *indexes, size_t count,
+                            const struct bm25_query *terms,
+                            uint32_t frequencies[BM25_QUERY_TERMS_MAX])
+{
+    uint32_t passages = 0;
+    for (size_t i = 0; i < count; i++) {
+        pthread_rwlock_rdlock(&indexes[i]->lock);
+        const struct bm25 *bm25 = indexes[i]->content->bm25;
+        passages += bm25_count(bm25);
+        for (size_t t = 0; t < terms->count; t++)
+            frequencies[t] += bm25_frequency(bm25, terms->terms[t].term, terms->terms[t].length);
+        pthread_rwlock_unlock(&indexes[i]->lock);
+    }
+    return passages;
+}
+
+/* What a passage of average length scores that has each of the question's words once: the sum of
+ * their idf over all indexes, words that nobody has being the rarest. Read as the language in which
+ * it asks for less. */
+static double question_mass(struct index *const *indexes, size_t count,
+                            const struct bm25_query *terms)
+{
+    uint32_t frequencies[BM25_QUERY_TERMS_MAX] = {0};
+    double mass[LANG_COUNT] = {0};
+    uint32_t passages = count_words(indexes, count, terms, frequencies);
+    for (size_t t = 0; t < terms->count; t++)
+        for (int lang = 0; lang < LANG_COUNT; lang++)
+            mass[lang] += terms->terms[t].count[lang] * bm25_idf(passages, frequencies[t]);
+    double least = mass[0];
+    for (int lang = 1; lang < LANG_COUNT; lang++)
+        least = mass[lang] < least ? mass[lang] : least;
+    return least;
+}
+
+/* The best candidate's share of the question's mass; fusion.h says what for. */
+static double coverage_of(const struct pool *pool, double mass)
+{
+    float best = 0;
+    for (size_t i = 0; i < pool->count; i++)
+        best = pool->candidates[i].sparse > best ? pool->candidates[i].sparse : best;
+    return mass > 0 ? (double)best / mass : 0;
+}
+
+static void fuse(struct pool *pool, const struct index_query *query, double coverage)
+{
+    double alpha = fusion_alpha(query->alpha, coverage);
+    if (query->method == FUSION_RRF)
+        fusion_rrf(pool->candidates, pool->count);
+    else if (query->method == FUSION_MAX)
+        fusion_max(pool->candidates, pool->count, query->alpha);
+    else
+        fusion_convex(pool->candidates, pool->count, alpha);
+    if (query->outcome)
+        *query->outcome = (struct index_outcome){
+            .coverage = coverage, .alpha = query->method == FUSION_CONVEX ? alpha : query->alpha};
+}
+
 static bool write_hits(const struct pool *pool, size_t top_k, struct arena *arena,
                        struct index_hit **ret, size_t *ret_count, struct err *err)
 {
@@ -191,10 +250,8 @@ static bool search_terms(struct index *const *indexes, size_t index_count,
         pool.list = (uint32_t)i;
         ok = search_index(indexes[i], terms, query, use_dense, &pool, err);
     }
-    if (ok && query->method == FUSION_RRF)
-        fusion_rrf(pool.candidates, pool.count);
-    else if (ok)
-        fusion_convex(pool.candidates, pool.count, query->alpha);
+    if (ok)
+        fuse(&pool, query, coverage_of(&pool, question_mass(indexes, index_count, terms)));
     ok = ok && write_hits(&pool, query->top_k, arena, ret, ret_count, err);
     free(pool.candidates);
     free(pool.keys);

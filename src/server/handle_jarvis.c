@@ -26,6 +26,8 @@ bool handle_jarvis_search(struct http_request *request, struct err *err)
         stores_write_jarvis_hit(&writer, &result.hits[i]);
     writer_end(&writer);
     writer_text(&writer, "notice", result.notice);
+    writer_number(&writer, "alpha", result.outcome.alpha);
+    writer_number(&writer, "coverage", result.outcome.coverage);
     writer_bool(&writer, "used_embedder", result.used_embedder);
     writer_bool(&writer, "reranked", result.reranked);
     openai_write_timings(&writer, &request->trace);

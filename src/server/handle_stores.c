@@ -175,6 +175,8 @@ static bool search_all(struct http_request *request, const struct openai_search 
         search.stores = &store;
         search.store_count = 1;
         search.top_k = asked->max_results;
+        search.alpha = asked->alpha;
+        search.fusion = asked->fusion;
         search.rerank = asked->rerank;
         if (!search_run(request->runtime, &request->request, &search, &result, err))
             return false;

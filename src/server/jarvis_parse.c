@@ -5,7 +5,21 @@
 
 struct search_request jarvis_default_search(void)
 {
-    return (struct search_request){.query = "", .alpha = -1, .rerank = -1};
+    return (struct search_request){.query = "", .alpha = -1, .rerank = -1, .fusion = -1};
+}
+
+bool jarvis_parse_fusion(yyjson_val *object, int *fusion, struct err *err)
+{
+    const char *name = NULL;
+    enum fusion_method method;
+    if (!json_opt_string(object, "fusion", &name, err))
+        return false;
+    if (name && !fusion_parse(name, &method))
+        return err_set_param(err, ERR_INVALID_REQUEST, "fusion",
+                             "\"fusion\" must be \"convex\", \"rrf\" or \"max\"");
+    if (name)
+        *fusion = (int)method;
+    return true;
 }
 
 bool jarvis_parse_search_fields(yyjson_val *object, struct arena *arena,
@@ -17,6 +31,7 @@ bool jarvis_parse_search_fields(yyjson_val *object, struct arena *arena,
                     &search->store_count, err) ||
         !json_opt_int(object, "top_k", 1, JARVIS_TOP_K_MAX, &top_k, err) ||
         !json_opt_double(object, "alpha", 0, 1, &search->alpha, err) ||
+        !jarvis_parse_fusion(object, &search->fusion, err) ||
         !json_opt_bool(object, "rerank", &rerank, err))
         return false;
     search->top_k = (size_t)top_k;

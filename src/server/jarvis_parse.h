@@ -20,7 +20,10 @@ enum { JARVIS_PATHS_MAX = 10000, JARVIS_TOP_K_MAX = 1000 };
 /* A search with everything as configured. */
 struct search_request jarvis_default_search(void);
 
-/* The fields "stores", "top_k", "alpha" and "rerank" of an object; absent ones stay as they are. */
+/* The field "fusion" of an object, as enum fusion_method; absent, *fusion stays as it is. */
+bool jarvis_parse_fusion(yyjson_val *object, int *fusion, struct err *err);
+
+/* The fields "stores", "top_k", "alpha", "fusion" and "rerank" of an object; absent ones stay as they are. */
 bool jarvis_parse_search_fields(yyjson_val *object, struct arena *arena,
                                 struct search_request *search, struct err *err);
 

@@ -85,7 +85,9 @@ struct openai_search {
     size_t count;
     size_t max_results;
     double score_threshold; /* hits below are left out; -inf: none */
-    int rerank;             /* as in struct search_request */
+    double alpha;           /* as in struct search_request, and so the rest */
+    int fusion;
+    int rerank;
 };
 /* POST /v1/vector_stores/{id}/search. */
 bool openai_parse_search(const char *body, size_t length, struct arena *arena,

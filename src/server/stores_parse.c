@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server/body.h"
+#include "server/jarvis_parse.h"
 #include "server/openai_parse.h"
 
 enum { METADATA_PAIRS_MAX = 16, METADATA_KEY_MAX = 64, METADATA_VALUE_MAX = 512 };
@@ -90,14 +91,37 @@ bool openai_parse_file_ids(const char *body, size_t length, struct arena *arena,
     return ok;
 }
 
-/* {"ranker":"auto"|"none"|…,"score_threshold":X}: "none" leaves the rerank model out. */
+/* OpenAI's weights of the two lists, of which only the ratio matters. */
+static bool parse_weights(yyjson_val *options, double *alpha, struct err *err)
+{
+    yyjson_val *hybrid = NULL;
+    double meaning = 1;
+    double words = 1;
+    if (!body_opt_object(options, "hybrid_search", &hybrid, err) ||
+        !json_opt_double(hybrid, "embedding_weight", 0, 1e9, &meaning, err) ||
+        !json_opt_double(hybrid, "text_weight", 0, 1e9, &words, err))
+        return false;
+    if (!hybrid)
+        return true;
+    if (meaning + words <= 0)
+        return err_set_param(err, ERR_INVALID_REQUEST, "hybrid_search",
+                             "one of the two weights of \"hybrid_search\" must be above 0");
+    *alpha = meaning / (meaning + words);
+    return true;
+}
+
+/* {"ranker":"auto"|"none"|…,"score_threshold":X,"hybrid_search":{"embedding_weight":X,"text_weight":X}}, and our own
+ * "alpha" and "fusion": "none" leaves the rerank model out. */
 static bool parse_ranking(yyjson_val *root, struct openai_search *ret, struct err *err)
 {
     yyjson_val *options = NULL;
     const char *ranker = "auto";
     if (!body_opt_object(root, "ranking_options", &options, err) ||
         !json_opt_string(options, "ranker", &ranker, err) ||
-        !json_opt_double(options, "score_threshold", -1e9, 1e9, &ret->score_threshold, err))
+        !json_opt_double(options, "score_threshold", -1e9, 1e9, &ret->score_threshold, err) ||
+        !parse_weights(options, &ret->alpha, err) ||
+        !json_opt_double(options, "alpha", 0, 1, &ret->alpha, err) ||
+        !jarvis_parse_fusion(options, &ret->fusion, err))
         return false;
     ret->rerank = strcmp(ranker, "none") == 0 ? 0 : -1;
     return true;
@@ -107,7 +131,7 @@ bool openai_parse_search(const char *body, size_t length, struct arena *arena,
                          struct openai_search *ret, struct err *err)
 {
     yyjson_doc *doc = NULL;
-    struct openai_search parsed = {.score_threshold = -INFINITY};
+    struct openai_search parsed = {.score_threshold = -INFINITY, .alpha = -1, .fusion = -1};
     int64_t max_results = 10;
     if (!body_object(body, length, &doc, err))
         return false;

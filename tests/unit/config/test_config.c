@@ -90,6 +90,7 @@ static void test_types_and_ranges(void **state)
     refused("{\"server.max_body_mib\": 18446744073709551615}", "f:1:2:", "1024");
     refused("{\"server.max_body_mib\": \"7\"}", "f:1:2:", "server.max_body_mib");
     refused("{\"retrieval\":\n{\"alpha\": 1.01}}", "f:2:2:", "retrieval.alpha");
+    refused("{\"retrieval\":\n{\"fusion\": \"sum\"}}", "f:2:2:", "convex, rrf");
     refused("{\"retrieval.rerank\": 1}", "f:1:2:", "true");
     refused("{\"server.listen\": 8317}", "f:1:2:", "255");
     refused("{\"server.listen\": \"a\\u0000b\"}", "f:1:2:", "server.listen");

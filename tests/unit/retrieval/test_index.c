@@ -212,6 +212,42 @@ static void test_vectors_are_followed(void **state)
     index_release(index);
 }
 
+/* Words that the passages lack hand their weight over to meaning. */
+static void test_alpha_follows_the_question(void **state)
+{
+    struct world *world = *state;
+    struct document_written ship = put(world, "/ship", "The ship sails.", LANG_EN);
+    struct document_written train = put(world, "/train", "The train stops.", LANG_EN);
+    embed(world, &ship, 0);
+    embed(world, &train, 1);
+    struct index *index = acquire(world, &world->embedder);
+    float vector[DIMENSIONS];
+    axis(vector, 1, 0);
+    struct index_outcome outcome;
+    struct index_query query = {.text = "ship sails",
+                                .length = strlen("ship sails"),
+                                .vector = vector,
+                                .dimensions = DIMENSIONS,
+                                .top_k = 2,
+                                .alpha = 0.5,
+                                .outcome = &outcome};
+    struct index_hit *hits;
+    size_t count;
+    struct fixture *f = world->fixture;
+    assert_ok(index_search(&index, 1, &query, &f->arena, &hits, &count, &f->err), &f->err);
+    assert_true(outcome.coverage > 0.9 && outcome.alpha < 0.56);
+    assert_true(hits[0].key.document == ship.number && hits[0].sparse > 0 && hits[0].has_dense);
+    query.text = "ship mañana navegar puerto lejano";
+    query.length = strlen(query.text);
+    assert_ok(index_search(&index, 1, &query, &f->arena, &hits, &count, &f->err), &f->err);
+    assert_true(outcome.coverage > 0 && outcome.coverage < 0.3 && outcome.alpha > 0.8);
+    assert_true(hits[0].key.document == train.number);
+    query.method = FUSION_MAX; /* says what it was told */
+    assert_ok(index_search(&index, 1, &query, &f->arena, &hits, &count, &f->err), &f->err);
+    assert_true(outcome.alpha == 0.5);
+    index_release(index);
+}
+
 static void test_another_embedder(void **state)
 {
     struct world *world = *state;
@@ -448,11 +484,17 @@ static void test_cancelled_load_is_repeated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_found_at_once),    CASE(test_notices_in_any_order),
-        CASE(test_two_languages),    CASE(test_vectors_are_followed),
-        CASE(test_another_embedder), CASE(test_several_indexes),
-        CASE(test_bad_queries),      CASE(test_live_equals_fresh),
-        CASE(test_best_sentences),   CASE(test_cancelled_load_is_repeated),
+        CASE(test_found_at_once),
+        CASE(test_notices_in_any_order),
+        CASE(test_two_languages),
+        CASE(test_vectors_are_followed),
+        CASE(test_another_embedder),
+        CASE(test_several_indexes),
+        CASE(test_alpha_follows_the_question),
+        CASE(test_bad_queries),
+        CASE(test_live_equals_fresh),
+        CASE(test_best_sentences),
+        CASE(test_cancelled_load_is_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

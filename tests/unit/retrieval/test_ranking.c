@@ -70,6 +70,47 @@ static void test_convex_without_vectors(void **state)
     assert_near(some[2].fused, 0.25);
 }
 
+static void test_max_by_hand(void **state)
+{
+    (void)state;
+    struct fusion_candidate candidates[] = {
+        {.slot = 0, .sparse = 8, .dense = -0.2f, .has_dense = true},
+        {.slot = 1, .sparse = 2, .dense = 0.8f, .has_dense = true},
+        {.slot = 2, .sparse = 0, .dense = 0.6f, .has_dense = true},
+    };
+    fusion_max(candidates, 3, 0.5);
+    assert_int_equal(candidates[0].slot, 1);
+    assert_near(candidates[0].fused, 0.625);
+    assert_int_equal(candidates[1].slot, 0);
+    assert_near(candidates[1].fused, 0.5);
+    assert_near(candidates[2].fused, 0.5 * 0.6f / 0.8f);
+}
+
+static void test_alpha_follows_coverage(void **state)
+{
+    (void)state;
+    assert_near(fusion_alpha(0.5, 1), 0.5); /* words say all they can */
+    assert_near(fusion_alpha(0.5, 1.7), 0.5);
+    assert_near(fusion_alpha(0.5, 0.2), 0.9);
+    assert_near(fusion_alpha(0.2, 0.5), 0.6);
+    assert_near(fusion_alpha(0.5, 0), 1); /* no word is shared */
+    assert_near(fusion_alpha(0, 0.1), 0); /* words alone were asked for */
+    assert_near(fusion_alpha(1, 0.1), 1);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    for (int i = FUSION_CONVEX; i <= FUSION_MAX; i++) {
+        enum fusion_method method;
+        assert_true(fusion_parse(fusion_name((enum fusion_method)i), &method));
+        assert_int_equal(method, i);
+    }
+    enum fusion_method untouched = FUSION_RRF;
+    assert_false(fusion_parse("Convex", &untouched));
+    assert_int_equal(untouched, FUSION_RRF);
+}
+
 static void test_rrf_by_hand(void **state)
 {
     (void)state;
@@ -125,6 +166,9 @@ int main(void)
         cmocka_unit_test(test_convex_by_hand),
         cmocka_unit_test(test_convex_without_vectors),
         cmocka_unit_test(test_rrf_by_hand),
+        cmocka_unit_test(test_max_by_hand),
+        cmocka_unit_test(test_alpha_follows_coverage),
+        cmocka_unit_test(test_names),
         cmocka_unit_test(test_top),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

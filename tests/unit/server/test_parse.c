@@ -337,16 +337,25 @@ static void test_stores(void **state)
     static const char one[] = "{\"query\":\"q\"}";
     assert_true(openai_parse_search(one, strlen(one), &arena, &search, &err));
     assert_true(search.count == 1 && search.max_results == 10 && search.rerank == -1);
+    assert_true(search.alpha < 0 && search.fusion < 0);
     assert_true(isinf(search.score_threshold) && search.score_threshold < 0);
     static const char two[] =
         "{\"query\":[\"q\",\"r\"],\"max_num_results\":2,\"rewrite_query\":true,"
-        "\"ranking_options\":{\"ranker\":\"none\",\"score_threshold\":0.5}}";
+        "\"ranking_options\":{\"ranker\":\"none\",\"score_threshold\":0.5,\"fusion\":\"rrf\","
+        "\"hybrid_search\":{\"embedding_weight\":3,\"text_weight\":1}}}";
     assert_true(openai_parse_search(two, strlen(two), &arena, &search, &err));
     assert_true(search.count == 2 && search.rerank == 0 && search.score_threshold == 0.5);
-    static const char *const bad_searches[] = {"{}", "{\"query\":[]}",
+    assert_true(search.alpha == 0.75 && search.fusion == FUSION_RRF);
+    static const char *const bad_searches[] = {"{}",
+                                               "{\"query\":[]}",
                                                "{\"query\":\"q\",\"max_num_results\":51}",
                                                "{\"query\":\"q\",\"filters\":{\"type\":\"eq\"}}",
-                                               "{\"query\":\"q\",\"ranking_options\":7}"};
+                                               "{\"query\":\"q\",\"ranking_options\":7}",
+                                               "{\"query\":\"q\",\"ranking_options\":{\"fusion\":"
+                                               "\"sum\"}}",
+                                               "{\"query\":\"q\",\"ranking_options\":{"
+                                               "\"hybrid_search\":{\"embedding_weight\":0,"
+                                               "\"text_weight\":0}}}"};
     for (size_t i = 0; i < sizeof(bad_searches) / sizeof(*bad_searches); i++)
         assert_false(
             openai_parse_search(bad_searches[i], strlen(bad_searches[i]), &arena, &search, &err));
