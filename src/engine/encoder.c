@@ -28,6 +28,11 @@ static bool warm_up(struct encoder *encoder, struct err *err)
     return ok;
 }
 
+void encoder_set_threads(struct encoder *encoder, int32_t threads)
+{
+    llama_set_n_threads(encoder->context, threads, threads);
+}
+
 struct llama_context_params encoder_context_params(const struct model *model, struct pulse *pulse)
 {
     struct llama_context_params params = model_context_params(model, pulse);

@@ -42,6 +42,9 @@ bool encoder_open(const struct model *model, struct pulse *pulse, struct encoder
                   struct err *err);
 void encoder_close(struct encoder *encoder);
 
+/* Computes with so many threads from the next step on. */
+void encoder_set_threads(struct encoder *encoder, int32_t threads);
+
 /* The context that encoder_open() makes: for those who want to know before. */
 struct llama_context_params encoder_context_params(const struct model *model, struct pulse *pulse);
 

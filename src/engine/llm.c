@@ -154,6 +154,11 @@ bool llm_has_room(const struct llm *llm)
     return false;
 }
 
+void llm_set_threads(struct llm *llm, int32_t threads)
+{
+    llama_set_n_threads(llm->context, threads, threads);
+}
+
 bool llm_busy(const struct llm *llm)
 {
     for (uint32_t i = 0; i < llm->slot_count; i++)

@@ -57,6 +57,10 @@ bool llm_has_template(const struct llm *llm);
 
 /* True when llm_start() would find a slot. */
 bool llm_has_room(const struct llm *llm);
+
+/* From the next step on. */
+void llm_set_threads(struct llm *llm, int32_t threads);
+
 bool llm_busy(const struct llm *llm);
 
 bool llm_start(struct llm *llm, const struct msg_generate *generate, void *request,

@@ -28,6 +28,7 @@ struct worker {
     struct queue queue;
     struct measure measure;
     struct backend backend;
+    atomic_uint threads_wanted; /* 0: as the LOAD said */
 
     /* the model thread's */
     bool restrained; /* sandbox_begin() has been called */
@@ -41,6 +42,7 @@ struct worker {
     struct charset_converter *charset; /* of the parser; may be NULL */
     uint64_t last_turn;                /* id of the EMBED or RERANK that computed last */
     size_t running;                    /* jobs begun and not finished */
+    uint32_t threads;                  /* that it computes with; 0: as the LOAD said */
 };
 
 /* --- worker_send.c: safe from both threads; they end the process when the service does not read --- */

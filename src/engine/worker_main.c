@@ -54,6 +54,14 @@ static void send_probed(struct worker *worker, uint64_t id)
     reply_send(worker, FRAME_PROBED, id, &payload);
 }
 
+/* The model thread looks at it before its next step. */
+static void take_threads(struct worker *worker, const struct frame *frame)
+{
+    struct msg_threads message;
+    if (msg_get_threads(frame->payload, frame->length, NULL, &message, NULL))
+        atomic_store(&worker->threads_wanted, message.threads);
+}
+
 static void handle(struct worker *worker, struct frame *frame)
 {
     uint64_t id = frame->id;
@@ -63,6 +71,7 @@ static void handle(struct worker *worker, struct frame *frame)
     case FRAME_STATS: send_stats(worker, id); break;
     case FRAME_PROBE: send_probed(worker, id); break;
     case FRAME_CANCEL: queue_cancel(&worker->queue, id); break;
+    case FRAME_THREADS: take_threads(worker, frame); break;
     case FRAME_SHUTDOWN: _exit(WORKER_EXIT_DONE);
     default:
         if (!queue_push(&worker->queue, frame, &err))

@@ -173,6 +173,29 @@ static void on_failed(void *user, void *request, const struct err *error)
     fail(user, request, error);
 }
 
+/* ---------------------------------------------------------------- threads */
+
+/* What the service has told last, but never more than the model was loaded with: those threads exist, and the sandbox
+ * may have been closed on them. */
+static uint32_t threads_to_use(struct worker *worker)
+{
+    uint32_t loaded = worker->model.threads > 0 ? (uint32_t)worker->model.threads : 1;
+    uint32_t wanted = atomic_load(&worker->threads_wanted);
+    return wanted == 0 || wanted > loaded ? loaded : wanted;
+}
+
+static void follow_threads(struct worker *worker)
+{
+    uint32_t threads = threads_to_use(worker);
+    if (threads == worker->threads)
+        return;
+    worker->threads = threads;
+    if (worker->llm)
+        llm_set_threads(worker->llm, (int32_t)threads);
+    if (worker->encoder.context)
+        encoder_set_threads(&worker->encoder, (int32_t)threads);
+}
+
 /* ---------------------------------------------------------------- speech */
 
 static void transcribe(struct worker *worker, struct job *job)
@@ -184,8 +207,8 @@ static void transcribe(struct worker *worker, struct job *job)
     struct err err;
     if (need_role(worker, ROLE_SPEECH, &err) &&
         msg_get_transcribe(job->request.payload, job->request.length, &arena, &request, &err) &&
-        speech_transcribe(&worker->speech, &request, worker->model.threads, &job->cancelled, &arena,
-                          &result, &err)) {
+        speech_transcribe(&worker->speech, &request, (int)threads_to_use(worker), &job->cancelled,
+                          &arena, &result, &err)) {
         struct str payload;
         str_init(&payload, FRAME_PAYLOAD_MAX);
         msg_put_transcribed(&payload, &result);
@@ -308,6 +331,7 @@ static void step_encode(struct worker *worker)
 
 void work_step(struct worker *worker)
 {
+    follow_threads(worker);
     const struct llm_events events = {
         .user = worker, .text = on_text, .done = on_done, .failed = on_failed};
     if (worker->llm && llm_busy(worker->llm))

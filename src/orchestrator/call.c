@@ -1,6 +1,8 @@
 /* call.c - requests to a worker, as those who make them see it: send, wait for frames, end. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "orchestrator/worker_parts.h"
@@ -43,6 +45,50 @@ static void fire_call(void *argument)
     mutex_unlock(&call->worker->lock);
 }
 
+/* ---------------------------------------------------------------- threads */
+
+void worker_flush_threads(struct worker *worker)
+{
+    enum { BYTES = FRAME_HEADER + sizeof(uint32_t) };
+    struct str frame;
+    struct str payload;
+    if (worker->threads_due == 0 || worker->writing || worker->dead || worker->reaped)
+        return;
+    str_init(&payload, sizeof(uint32_t));
+    str_init(&frame, BYTES);
+    msg_put_threads(&payload, &(struct msg_threads){.threads = worker->threads_due});
+    uint8_t header[FRAME_HEADER];
+    frame_format_header(header, FRAME_THREADS, 0, (uint32_t)payload.length);
+    str_append(&frame, header, sizeof(header));
+    str_append(&frame, payload.data, payload.length);
+    /* A socket that has no room for twenty bytes takes none of them: then it is tried again after the next frame. One
+     * that took a part would be broken for good, and the next frame finds that out. */
+    ssize_t sent = str_ok(&frame) ? send(worker->process.socket, frame.data, frame.length,
+                                         MSG_DONTWAIT | MSG_NOSIGNAL)
+                                  : 0;
+    if (sent > 0)
+        worker->threads_due = 0;
+    str_free(&frame);
+    str_free(&payload);
+}
+
+void worker_tell_threads(struct threads_user *user, uint32_t threads)
+{
+    struct worker *worker = (struct worker *)((char *)user - offsetof(struct worker, thread_user));
+    mutex_lock(&worker->lock);
+    worker->threads_due = threads;
+    worker_flush_threads(worker);
+    mutex_unlock(&worker->lock);
+}
+
+static bool computes(enum frame_type type)
+{
+    return type == FRAME_EMBED || type == FRAME_RERANK || type == FRAME_GENERATE ||
+           type == FRAME_TRANSCRIBE;
+}
+
+/* ---------------------------------------------------------------- calls */
+
 /* Takes the call off the worker's list and, when the worker is still busy with it, notes until when it may be.
  * True: a CANCEL is due. */
 static bool unlink_call(struct worker_call *call)
@@ -74,6 +120,8 @@ static bool unlink_call(struct worker_call *call)
 void worker_call_end(struct worker_call *call)
 {
     cancel_unwatch(call->wait.cancel, &call->hook);
+    if (call->computes)
+        threads_end(call->worker->options.budget, &call->worker->thread_user);
     if (unlink_call(call)) {
         struct err ignored;
         worker_write(call->worker, FRAME_CANCEL, call->id, NULL, &ignored);
@@ -105,7 +153,8 @@ bool worker_call(struct worker *worker, enum frame_type type, const struct str *
         cancel_error(err);
         return false;
     }
-    *call = (struct worker_call){.worker = worker, .what = what, .wait = *wait};
+    *call = (struct worker_call){
+        .worker = worker, .what = what, .wait = *wait, .computes = computes(type)};
     call->hook = (struct cancel_hook){.fire = fire_call, .argument = call};
     cond_init(&call->changed);
     mutex_lock(&worker->lock);
@@ -114,6 +163,8 @@ bool worker_call(struct worker *worker, enum frame_type type, const struct str *
     worker->calls = call;
     mutex_unlock(&worker->lock);
     cancel_watch(wait->cancel, &call->hook);
+    if (call->computes)
+        threads_begin(worker->options.budget, &worker->thread_user);
 
     if (worker_write(worker, type, call->id, payload, err))
         return true;

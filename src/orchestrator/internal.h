@@ -123,6 +123,7 @@ struct registry {
     struct breaker_policy policy;
     int64_t parse_ms;
     uint32_t threads;
+    struct threads thread_budget;
     int64_t load_timeout_ms;
 
     struct mutex lock;   /* of all that follows */

@@ -16,6 +16,7 @@ static bool start_worker(struct registry *registry, const struct wait *wait, str
     const struct worker_options options = {
         .program = registry->program,
         .threads = registry->threads,
+        .budget = &registry->thread_budget,
         .cancel_ms = registry->cancel_ms,
         .heartbeat_ms = registry->heartbeat_ms,
         .hang_ms = registry->hang_ms,

@@ -27,6 +27,7 @@ static void registry_free(struct registry *registry)
     cond_destroy(&registry->keeper_wake);
     cond_destroy(&registry->changed);
     mutex_destroy(&registry->lock);
+    threads_destroy(&registry->thread_budget);
     cancel_destroy(&registry->closing_cancel);
     free(registry);
 }
@@ -84,8 +85,6 @@ static bool fill(struct registry *registry, const struct registry_options *optio
     registry->limit_bytes = (uint64_t)config->memory_limit_mib << 20;
     registry->reserve_bytes = (uint64_t)config->memory_reserve_mib << 20;
     registry->load_timeout_ms = config->worker_load_timeout_s * 1000;
-    registry->threads =
-        config->worker_threads > 0 ? (uint32_t)config->worker_threads : core_count();
     for (size_t i = 0; i < config->model_count; i++)
         if (!registry_add(registry, &config->models[i], err))
             return false;
@@ -101,6 +100,10 @@ bool registry_open(const struct registry_options *options, struct registry **ret
     struct registry *registry = calloc(1, sizeof(*registry));
     if (!registry)
         return err_no_memory(err);
+    registry->threads = options->config->worker_threads > 0
+                            ? (uint32_t)options->config->worker_threads
+                            : core_count();
+    threads_init(&registry->thread_budget, registry->threads);
     mutex_init(&registry->lock);
     cond_init(&registry->changed);
     cond_init(&registry->keeper_wake);

@@ -162,6 +162,7 @@ static void send_ping(struct worker *worker)
                 &ignored);
     mutex_lock(&worker->lock);
     worker->writing = false;
+    worker_flush_threads(worker);
     cond_broadcast(&worker->changed);
 }
 
@@ -294,6 +295,8 @@ bool worker_start(const struct worker_options *options, struct worker **ret, str
     if (!worker)
         return err_no_memory(err);
     worker->options = *options;
+    worker->thread_user =
+        (struct threads_user){.tell = worker_tell_threads, .share = options->threads};
     worker->next_id = 1;
     mutex_init(&worker->lock);
     cond_init(&worker->changed);

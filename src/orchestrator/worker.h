@@ -26,6 +26,7 @@
 #include "ipc/frame.h"
 #include "orchestrator/process.h"
 #include "orchestrator/registry.h"
+#include "orchestrator/threads.h"
 
 enum {
     WORKER_HELLO_MS = 30000,            /* longest from start to HELLO */
@@ -46,6 +47,7 @@ struct worker_options {
     int64_t cancel_ms;      /* longest from CANCEL to the last frame */
     int64_t heartbeat_ms;   /* between two PINGs; 0: none are sent */
     int64_t hang_ms;        /* longest that the model thread may work without getting on */
+    struct threads *budget; /* of threads, which calls that compute are counted in; may be NULL */
     worker_death *on_death; /* may be NULL */
     void *user;
 };
@@ -89,7 +91,8 @@ struct worker_call {
     struct queued_frame *first;
     struct queued_frame *last;
     size_t queued_bytes;
-    bool ended; /* the last frame has come */
+    bool computes; /* counted in the budget of threads */
+    bool ended;    /* the last frame has come */
     bool cancelled;
     bool overflowed;
     struct worker_call *next;

@@ -27,6 +27,9 @@ struct worker {
     bool reaped; /* the process's number is no longer ours */
     bool dead;   /* no frame will come or go any more */
     bool writing;
+    struct threads_user thread_user;
+    uint32_t
+        threads_due; /* to be told to the worker when the one who writes has ended; 0: nothing is */
     char cause[PROCESS_CAUSE_MAX];
     uint64_t next_id;
     char words[PROCESS_WORDS_MAX];
@@ -41,6 +44,12 @@ struct worker {
 
 /* With the lock. */
 void worker_kill_locked(struct worker *worker);
+
+/* Tells the worker its share of the threads, now or after the frame that is being written; never waits. */
+void worker_tell_threads(struct threads_user *user, uint32_t threads);
+
+/* Does so if it is due and possible. With the lock, while nobody writes. */
+void worker_flush_threads(struct worker *worker);
 
 /* Writes a frame when it is this thread's turn. A frame that could be written only in part leaves nothing to say
  * that the worker would understand, so a failure ends the worker. */
