@@ -1,1 +1,0 @@
-typedef int jarvis_voice_placeholder; /* until the layer has its first file */
