@@ -20,6 +20,38 @@ static float get_number(struct wire_reader *in)
     return 0;
 }
 
+/* ---------------------------------------------------------------- SOUND */
+
+static bool all_finite(const float *samples, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (!isfinite(samples[i]))
+            return false;
+    return true;
+}
+
+void msg_put_sound(struct str *out, const struct msg_sound *message)
+{
+    wire_put_f32s(out, message->samples, message->count);
+    wire_put_f32(out, message->fraction);
+}
+
+bool msg_get_sound(const void *bytes, size_t length, struct arena *arena, struct msg_sound *ret,
+                   struct err *err)
+{
+    struct wire_reader in;
+    wire_reader_init(&in, bytes, length);
+    struct msg_sound message = {0};
+    message.samples = wire_get_f32s(&in, arena, &message.count);
+    message.fraction = get_number(&in);
+    if (message.samples && !all_finite(message.samples, message.count))
+        in.failed = true;
+    if (!wire_done(&in, "SOUND", err))
+        return false;
+    *ret = message;
+    return true;
+}
+
 /* ---------------------------------------------------------------- TRANSCRIBE */
 
 void msg_put_transcribe(struct str *out, const struct msg_transcribe *message)
@@ -31,14 +63,6 @@ void msg_put_transcribe(struct str *out, const struct msg_transcribe *message)
     wire_put_u8(out, message->translate);
     wire_put_u8(out, message->words);
     wire_put_u8(out, message->fast);
-}
-
-static bool all_finite(const float *samples, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (!isfinite(samples[i]))
-            return false;
-    return true;
 }
 
 bool msg_get_transcribe(const void *bytes, size_t length, struct arena *arena,

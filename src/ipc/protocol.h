@@ -57,6 +57,7 @@ enum frame_type {
     FRAME_STATED = 50,        /* struct msg_stats */
     FRAME_PROBED = 51,        /* struct msg_probed */
     FRAME_TRANSCRIBED = 52,   /* struct msg_transcribed */
+    FRAME_SOUND = 53,         /* struct msg_sound, from the process that decodes a file */
     FRAME_DEVICES_FOUND = 54, /* struct msg_devices */
     FRAME_FORECASTED = 56,    /* struct msg_forecast */
     FRAME_ERROR = 60,         /* struct err */
@@ -304,6 +305,13 @@ struct msg_parsed {
     uint32_t file_length;
 };
 
+/* The next samples of a sound file. */
+struct msg_sound {
+    const float *samples; /* at MSG_SPEECH_RATE, mono, -1..1 */
+    uint32_t count;
+    float fraction; /* of the file that has been read, 0..1 */
+};
+
 /* A piece of speech that is to become text. */
 struct msg_transcribe {
     const float *samples; /* at MSG_SPEECH_RATE, nominally -1..1, finite */
@@ -409,6 +417,7 @@ MSG_CODEC(tokens)
 MSG_CODEC(done)
 MSG_CODEC(parse)
 MSG_CODEC(parsed)
+MSG_CODEC(sound)
 MSG_CODEC(transcribe)
 MSG_CODEC(transcribed)
 MSG_CODEC(pong)

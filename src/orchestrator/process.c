@@ -77,16 +77,29 @@ static char **make_environment(char *threads, struct err *err)
     return made;
 }
 
-/* What happens to descriptors in the child: 0 from /dev/null, 1 and 2 into the pipe, 3 the socket, no other. */
-static int add_descriptors(posix_spawn_file_actions_t *actions, int socket, int output)
+/* What a child is given. */
+struct child {
+    const char *program;
+    const char *word; /* after "worker"; NULL: none */
+    char **environment;
+    int input; /* descriptor of its standard input; -1: nothing to read */
+    int socket;
+    int output;
+};
+
+/* What happens to descriptors in the child: 0 its input, 1 and 2 into the pipe, 3 the socket, no other. */
+static int add_descriptors(posix_spawn_file_actions_t *actions, const struct child *child)
 {
-    int failed = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    int failed =
+        child->input >= 0
+            ? posix_spawn_file_actions_adddup2(actions, child->input, STDIN_FILENO)
+            : posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     if (!failed)
-        failed = posix_spawn_file_actions_adddup2(actions, output, STDOUT_FILENO);
+        failed = posix_spawn_file_actions_adddup2(actions, child->output, STDOUT_FILENO);
     if (!failed)
-        failed = posix_spawn_file_actions_adddup2(actions, output, STDERR_FILENO);
+        failed = posix_spawn_file_actions_adddup2(actions, child->output, STDERR_FILENO);
     if (!failed)
-        failed = posix_spawn_file_actions_adddup2(actions, socket, PROCESS_SOCKET_CHILD);
+        failed = posix_spawn_file_actions_adddup2(actions, child->socket, PROCESS_SOCKET_CHILD);
     if (!failed)
         failed = posix_spawn_file_actions_addclosefrom_np(actions, PROCESS_SOCKET_CHILD + 1);
     return failed;
@@ -110,7 +123,7 @@ static int set_attributes(posix_spawnattr_t *attributes)
     return failed;
 }
 
-static int spawn(const char *program, char **environment, int socket, int output, pid_t *ret_pid)
+static int spawn(const struct child *child, pid_t *ret_pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -120,12 +133,14 @@ static int spawn(const char *program, char **environment, int socket, int output
     failed = posix_spawnattr_init(&attributes);
     if (!failed) {
         char name[] = "worker";
-        char *arguments[] = {(char *)(uintptr_t)program, name, NULL};
-        failed = add_descriptors(&actions, socket, output);
+        char *arguments[] = {(char *)(uintptr_t)child->program, name,
+                             (char *)(uintptr_t)child->word, NULL};
+        failed = add_descriptors(&actions, child);
         if (!failed)
             failed = set_attributes(&attributes);
         if (!failed)
-            failed = posix_spawn(ret_pid, program, &actions, &attributes, arguments, environment);
+            failed = posix_spawn(ret_pid, child->program, &actions, &attributes, arguments,
+                                 child->environment);
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(&actions);
@@ -143,7 +158,8 @@ static bool lift(int *fd)
     return true;
 }
 
-bool process_start(const char *program, uint32_t threads, struct process *ret, struct err *err)
+static bool start(const char *program, const char *word, uint32_t threads, int input,
+                  struct process *ret, struct err *err)
 {
     int sockets[2] = {-1, -1};
     int pipes[2] = {-1, -1};
@@ -158,8 +174,14 @@ bool process_start(const char *program, uint32_t threads, struct process *ret, s
         pipe2(pipes, O_CLOEXEC) != 0 || !lift(&sockets[1]) || !lift(&pipes[1]) ||
         fcntl(pipes[0], F_SETFL, O_NONBLOCK) != 0)
         failed = errno;
+    const struct child child = {.program = program,
+                                .word = word,
+                                .environment = environment,
+                                .input = input,
+                                .socket = sockets[1],
+                                .output = pipes[1]};
     if (!failed)
-        failed = spawn(program, environment, sockets[1], pipes[1], &process.pid);
+        failed = spawn(&child, &process.pid);
     free(environment);
     if (failed) {
         close_pair(sockets);
@@ -173,6 +195,23 @@ bool process_start(const char *program, uint32_t threads, struct process *ret, s
     process.output = pipes[0];
     *ret = process;
     return true;
+}
+
+bool process_start(const char *program, uint32_t threads, struct process *ret, struct err *err)
+{
+    return start(program, NULL, threads, -1, ret, err);
+}
+
+bool process_start_sound(const char *program, int file, struct process *ret, struct err *err)
+{
+    /* Lifted, as the other descriptors are, so that no dup2 in the child overwrites it. */
+    int input = fcntl(file, F_DUPFD_CLOEXEC, PROCESS_SOCKET_CHILD + 2);
+    if (input < 0)
+        return err_set_errno(err, ERR_UNAVAILABLE, errno,
+                             "cannot start a worker process (\"%s worker\")", program);
+    bool ok = start(program, "sound", 1, input, ret, err);
+    close(input);
+    return ok;
 }
 
 /* Keeps the last PROCESS_TAIL_MAX bytes of all that was written. */

@@ -40,6 +40,9 @@ struct process {
 
 bool process_start(const char *program, uint32_t threads, struct process *ret, struct err *err);
 
+/* `PROGRAM worker sound` with `file` as its standard input: decodes a sound file. The descriptor stays the caller's. */
+bool process_start_sound(const char *program, int file, struct process *ret, struct err *err);
+
 /* Reads what the pipe holds, without waiting. */
 void process_drain(struct process *process);
 

@@ -83,6 +83,7 @@ static const struct msg_parsed parsed = {.format = DOCUMENT_HTML,
                                          .run_count = 2,
                                          .file_length = 12};
 static const float sound[] = {0.0F, 0.25F, -1.0F};
+static const struct msg_sound some_sound = {.samples = sound, .count = 3, .fraction = 0.5F};
 static const struct msg_transcribe transcribe = {.samples = sound,
                                                  .sample_count = 3,
                                                  .language = "es",
@@ -156,6 +157,7 @@ CODEC(tokens, tokens)
 CODEC(done, done)
 CODEC(parse, parse)
 CODEC(parsed, parsed)
+CODEC(sound, some_sound)
 CODEC(transcribe, transcribe)
 CODEC(transcribed, transcribed)
 CODEC(pong, pong)
@@ -204,11 +206,12 @@ static bool again_err(const void *bytes, size_t length, struct arena *arena, str
 #name, sample_##name, again_##name \
     }
 const struct codec_case codec_cases[] = {
-    CASE(hello),      CASE(load),        CASE(progress), CASE(loaded), CASE(inspected),
-    CASE(texts),      CASE(vectors),     CASE(counts),   CASE(rerank), CASE(scores),
-    CASE(generate),   CASE(tokens),      CASE(done),     CASE(parse),  CASE(parsed),
-    CASE(transcribe), CASE(transcribed), CASE(pong),     CASE(stats),  CASE(probed),
-    CASE(forecast),   CASE(devices),     CASE(threads),  CASE(path),   CASE(err),
+    CASE(hello),    CASE(load),       CASE(progress),    CASE(loaded),  CASE(inspected),
+    CASE(texts),    CASE(vectors),    CASE(counts),      CASE(rerank),  CASE(scores),
+    CASE(generate), CASE(tokens),     CASE(done),        CASE(parse),   CASE(parsed),
+    CASE(sound),    CASE(transcribe), CASE(transcribed), CASE(pong),    CASE(stats),
+    CASE(probed),   CASE(forecast),   CASE(devices),     CASE(threads), CASE(path),
+    CASE(err),
 };
 #undef CASE
 const size_t codec_case_count = sizeof(codec_cases) / sizeof(codec_cases[0]);
