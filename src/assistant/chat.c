@@ -276,6 +276,7 @@ static bool finish(struct chat_stream *stream, struct chat_event *ret, struct er
         return false;
     stream->done = true;
     stream->result.text = str_text(&stream->answer);
+    stream->result.house = stream->request->house;
     *ret = (struct chat_event){.type = CHAT_DONE, .result = &stream->result};
     return true;
 }

@@ -56,6 +56,7 @@ struct chat_result {
     struct msg_done usage; /* token counts; zeros when extractive */
     struct chat_source *sources;
     size_t source_count;
+    unsigned house; /* as in struct request */
 };
 
 enum chat_event_type { CHAT_DELTA, CHAT_DONE };

@@ -5,6 +5,8 @@
 #ifndef JARVIS_ASSISTANT_INTERNAL_H
 #define JARVIS_ASSISTANT_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "assistant/chat.h"
 #include "assistant/models.h"
 #include "assistant/runtime.h"
@@ -33,6 +35,7 @@ struct runtime {
     struct store *store;
     struct index_set *indexes;
     struct gate gate;
+    atomic_uint house_logged; /* roles, as in struct request: the log knows */
 };
 
 /* Waits until nobody writes to the collection. ERR_TIMEOUT, ERR_CANCELLED. */

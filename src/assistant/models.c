@@ -39,6 +39,19 @@ bool model_choose(struct runtime *runtime, struct request *request, const char *
     return true;
 }
 
+/* Notes in the request that a model of the house serves it; the log is told once in the service's life. */
+static void note_house(struct runtime *runtime, struct request *request, enum model_role role,
+                       const char *name)
+{
+    unsigned bit = 1U << role;
+    request->house |= bit;
+    if (atomic_fetch_or(&runtime->house_logged, bit) & bit)
+        return;
+    struct log_field fields[] = {log_text("model", name), log_text("role", model_role_name(role))};
+    log_write(runtime->log, LOG_INFO, LOG_EVENT_MODEL, trace_id_of(request), fields, 2,
+              "using a small model that came with the program; better: jarvis pull --recommend");
+}
+
 bool model_lease(struct runtime *runtime, struct request *request, const char *model,
                  enum model_role role, struct lease **ret, const char **ret_name, struct err *err)
 {
@@ -49,6 +62,8 @@ bool model_lease(struct runtime *runtime, struct request *request, const char *m
     struct wait wait = request_wait(request);
     bool ok = registry_acquire(runtime->registry, name, role, &wait, NULL, NULL, ret, err);
     trace_end(request->trace, span);
+    if (ok && lease_is_house(*ret))
+        note_house(runtime, request, role, name);
     if (ok && ret_name)
         *ret_name = name;
     return ok;

@@ -18,6 +18,7 @@ struct request {
     struct cancel *cancel; /* set when the client has left; may be NULL */
     deadline until;
     enum lang lang; /* of the reader: notices and extractive answers */
+    unsigned house; /* the roles (1 << enum model_role) for which a model of the house was used */
 };
 
 #endif

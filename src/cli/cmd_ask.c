@@ -2,6 +2,7 @@
 
 #include "cli/answer.h"
 #include "cli/command.h"
+#include "cli/house_notice.h"
 #include "cli/interrupt.h"
 
 static const struct option_spec ask_options[] = {
@@ -43,6 +44,7 @@ static bool print_json(const struct cli *cli, const struct answer *answer, struc
     yyjson_val *timings = yyjson_obj_get(answer->extra, "timings_ms");
     yyjson_mut_obj_add_val(doc, root, "timings_ms",
                            timings ? yyjson_val_mut_copy(doc, timings) : yyjson_mut_obj(doc));
+    house_notice_add(doc, root, yyjson_obj_get(answer->extra, "house_models"));
     bool ok = command_print_json(cli, doc, err);
     yyjson_mut_doc_free(doc);
     return ok;
@@ -56,6 +58,7 @@ static void print_rest(const struct cli *cli, const struct answer *answer)
     answer_print_sources(&cli->out, cli->lang, answer);
     fflush(cli->out.file);
     answer_print_notice(&cli->err, answer->notice);
+    house_notice_print(cli, yyjson_obj_get(answer->extra, "house_models"));
 }
 
 static bool ask(struct cli *cli, struct client *client, const struct answer_request *request,

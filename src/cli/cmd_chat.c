@@ -6,6 +6,7 @@
 #include "cli/answer.h"
 #include "cli/chat_input.h"
 #include "cli/command.h"
+#include "cli/house_notice.h"
 #include "cli/interrupt.h"
 #include "cli/names.h"
 #include "cli/service.h"
@@ -31,6 +32,7 @@ struct chat {
     size_t turn_count;
     struct answer last; /* for /sources */
     struct hash told;   /* of the last notice */
+    bool told_house;    /* that a model of the house is used */
     char *model;        /* NULL: "jarvis" */
     char *stores[OPTION_VALUES_MAX];
     size_t store_count;
@@ -128,6 +130,14 @@ static void tell_once(struct chat *chat, const char *notice)
     chat->told = hash;
 }
 
+static void tell_house_once(struct chat *chat)
+{
+    yyjson_val *roles = yyjson_obj_get(chat->last.extra, "house_models");
+    if (!chat->told_house)
+        house_notice_print(chat->cli, roles);
+    chat->told_house = chat->told_house || yyjson_arr_size(roles) > 0;
+}
+
 /* What has come of a stopped reply stays in the conversation; a question that failed does not.
  * False when the conversation cannot go on: nobody reads the output. */
 static bool reply(struct chat *chat, const char *question, struct err *err)
@@ -144,6 +154,7 @@ static bool reply(struct chat *chat, const char *question, struct err *err)
         answer_print_sources(&chat->cli->out, chat->cli->lang, &chat->last);
         fflush(chat->cli->out.file);
         tell_once(chat, chat->last.notice);
+        tell_house_once(chat);
     } else if (stopped) {
         say(chat, TR(chat->cli->lang, "(stopped)"));
     } else {

@@ -7,6 +7,7 @@
 #include "cli/answer.h"
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/house_notice.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 
@@ -143,6 +144,7 @@ static void print_summary(const struct cli *cli, yyjson_val *done, double millis
     fflush(cli->out.file);
     const char *notice = yyjson_get_str(yyjson_obj_get(done, "notice"));
     answer_print_notice(&cli->err, notice ? notice : "");
+    house_notice_print(cli, yyjson_obj_get(done, "house_models"));
     str_free(&time);
 }
 

@@ -5,15 +5,12 @@
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/highlight.h"
+#include "cli/house_notice.h"
 
 enum { PASSAGE_INDENT = 4, PASSAGE_BYTES = 600, LINE_MAX_BYTES = 64 * 1024 };
 
 static const struct option_spec search_options[] = {
-    OPTION_STORE_ROW,
-    OPTION_TOP_K_ROW,
-    OPTION_ALPHA_ROW,
-    OPTION_FUSION_ROW,
-    OPTION_JSON_ROW,
+    OPTION_STORE_ROW, OPTION_TOP_K_ROW, OPTION_ALPHA_ROW, OPTION_FUSION_ROW, OPTION_JSON_ROW,
 };
 
 static yyjson_mut_doc *make_request(const struct options *options, const char *query)
@@ -54,6 +51,7 @@ static bool print_json(const struct cli *cli, yyjson_val *answer, struct err *er
             yyjson_mut_obj_add_val(doc, row, keys[i],
                                    yyjson_val_mut_copy(doc, yyjson_obj_get(hit, keys[i])));
     }
+    house_notice_add(doc, root, yyjson_obj_get(answer, "house_models"));
     bool ok = command_print_json(cli, doc, err);
     yyjson_mut_doc_free(doc);
     return ok;
@@ -127,6 +125,7 @@ static void print_hits(const struct cli *cli, const char *query, yyjson_val *ans
         fflush(cli->out.file);
         answer_print_notice(&cli->err, notice);
     }
+    house_notice_print(cli, yyjson_obj_get(answer, "house_models"));
 }
 
 static bool search(struct cli *cli, const struct options *options, const char *query,

@@ -405,7 +405,8 @@ static bool ask(struct run *run, size_t number, size_t query, struct err *err)
     if (ok && !method->why)
         ok = number == RERANKED ? complete_reranked(run, answer, query, ranking, err)
                                 : search_deep(run, number, text, ranking, err);
-    yyjson_doc_free(answer);
+    yyjson_doc_free(run->result->last);
+    run->result->last = answer;
     return ok;
 }
 
@@ -535,7 +536,7 @@ bool eval_run(struct cli *cli, const struct eval_plan *plan, struct eval_result 
     bool ok = read_dataset(plan, &result, err) && prepare_methods(&result, err) &&
               measure_with_service(&run, err);
     if (!ok) {
-        arena_free(&result.arena);
+        eval_result_free(&result);
         return false;
     }
     *ret = result;
@@ -544,5 +545,6 @@ bool eval_run(struct cli *cli, const struct eval_plan *plan, struct eval_result 
 
 void eval_result_free(struct eval_result *result)
 {
+    yyjson_doc_free(result->last);
     arena_free(&result->arena);
 }

@@ -64,6 +64,7 @@ struct eval_result {
     size_t passages;
     size_t unread;      /* documents without text */
     const char *notice; /* of the service; "" */
+    yyjson_doc *last; /* answer of the last search, which says whether models of the house did it */
 };
 
 bool eval_run(struct cli *cli, const struct eval_plan *plan, struct eval_result *ret,

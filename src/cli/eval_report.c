@@ -4,7 +4,13 @@
 
 #include "cli/answer.h"
 #include "cli/eval.h"
+#include "cli/house_notice.h"
 #include "cli/table.h"
+
+static yyjson_val *house_models(const struct eval_result *result)
+{
+    return yyjson_obj_get(yyjson_doc_get_root(result->last), "house_models");
+}
 
 /* ---------------------------------------------------------------- for people */
 
@@ -82,6 +88,7 @@ bool eval_print_table(const struct cli *cli, const struct eval_result *result, s
     print_notes(cli, result);
     fflush(cli->out.file);
     answer_print_notice(&cli->err, result->notice);
+    house_notice_print(cli, house_models(result));
     return true;
 }
 
@@ -134,6 +141,7 @@ bool eval_print_json(const struct cli *cli, const struct eval_result *result, st
     yyjson_mut_obj_add_uint(doc, root, "questions", result->queries.count);
     yyjson_mut_obj_add_uint(doc, root, "unread", result->unread);
     yyjson_mut_obj_add_str(doc, root, "notice", result->notice);
+    house_notice_add(doc, root, house_models(result));
     bool ok = command_print_json(cli, doc, err);
     yyjson_mut_doc_free(doc);
     return ok;

@@ -24,6 +24,11 @@ const struct model_entry *lease_entry(const struct lease *lease)
     return &lease->model->entry;
 }
 
+bool lease_is_house(const struct lease *lease)
+{
+    return lease->model->house; /* set before anybody can have a lease */
+}
+
 const struct hash *lease_model_hash(const struct lease *lease)
 {
     struct registry *registry = lease->registry;

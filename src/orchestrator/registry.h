@@ -91,6 +91,9 @@ const struct err *lease_degraded(const struct lease *lease);
 const struct msg_loaded *lease_model(const struct lease *lease);
 const struct model_entry *lease_entry(const struct lease *lease);
 
+/* Whether the model came with the program: small, and there only where no other is. */
+bool lease_is_house(const struct lease *lease);
+
 /* BLAKE3 of the model file: the key of stored embeddings. Known from the load on, but for chat models, whose file is
  * read at the first call. NULL when it cannot be read. Valid as long as the lease. */
 const struct hash *lease_model_hash(const struct lease *lease);

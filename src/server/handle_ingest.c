@@ -5,12 +5,14 @@
 #include "server/handlers.h"
 #include "server/jarvis_parse.h"
 #include "server/job.h"
+#include "server/openai_write.h"
 
 enum { PATH_BYTES = 4096 };
 
 struct ingest_job {
     struct ingest_request asked;
     struct ingest_summary summary;
+    unsigned house; /* as in struct request */
 };
 
 struct ingest_news {
@@ -36,7 +38,9 @@ static bool run(struct job *job, struct request *request, void *asked, struct er
     struct ingest_job *ingest = asked;
     ingest->asked.progress = on_progress;
     ingest->asked.user = job;
-    return ingest_run(job_runtime(job), request, &ingest->asked, &ingest->summary, err);
+    bool ok = ingest_run(job_runtime(job), request, &ingest->asked, &ingest->summary, err);
+    ingest->house = request->house;
+    return ok;
 }
 
 static void write_progress(struct writer *writer, const void *told)
@@ -76,6 +80,7 @@ static void write_summary(struct writer *writer, void *asked)
     writer_uint(writer, "embedded", summary->embedded);
     write_failures(writer, summary);
     writer_text(writer, "notice", summary->notice);
+    openai_write_house(writer, ingest->house);
 }
 
 bool handle_ingest(struct http_request *request, struct err *err)

@@ -30,6 +30,7 @@ bool handle_jarvis_search(struct http_request *request, struct err *err)
     writer_number(&writer, "coverage", result.outcome.coverage);
     writer_bool(&writer, "used_embedder", result.used_embedder);
     writer_bool(&writer, "reranked", result.reranked);
+    openai_write_house(&writer, request->request.house);
     openai_write_timings(&writer, &request->trace);
     writer_end(&writer);
     return true;

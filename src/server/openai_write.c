@@ -57,6 +57,15 @@ void openai_write_timings(struct writer *writer, const struct trace *trace)
     writer_end(writer);
 }
 
+void openai_write_house(struct writer *writer, unsigned roles)
+{
+    writer_array(writer, "house_models");
+    for (unsigned role = 0; role < ROLE_COUNT; role++)
+        if (roles & (1U << role))
+            writer_text(writer, NULL, model_role_name((enum model_role)role));
+    writer_end(writer);
+}
+
 static void write_source(struct writer *writer, const struct chat_source *source)
 {
     writer_object(writer, NULL);
@@ -88,6 +97,7 @@ static void write_extension(struct writer *writer, const struct chat_result *res
     writer_text(writer, "model", result->model);
     writer_text(writer, "category", chat_category_name(result->category));
     writer_text(writer, "notice", result->notice);
+    openai_write_house(writer, result->house);
     writer_array(writer, "sources");
     for (size_t i = 0; i < result->source_count; i++)
         write_source(writer, &result->sources[i]);

@@ -58,4 +58,7 @@ void openai_write_rerank(struct str *out, const struct openai_rerank *request,
 /* "timings_ms":{"embed":1.2,…,"total":3.4}: the top-level spans of a trace, equal names added up. */
 void openai_write_timings(struct writer *writer, const struct trace *trace);
 
+/* "house_models": the names of the roles for which a model that came with the program was used (struct request). */
+void openai_write_house(struct writer *writer, unsigned roles);
+
 #endif
