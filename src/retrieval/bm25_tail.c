@@ -65,7 +65,7 @@ static bool add_word(void *user, const struct text_token *token, struct err *err
                      err))
         return false;
     struct bm25_postings *term = &tail->terms[number];
-    tail->slots[at].words++;
+    tail->slots[at].words += !token->extra;
     if (term->count > 0 && term->items[term->count - 1].slot == at) {
         term->items[term->count - 1].count++;
         return true;

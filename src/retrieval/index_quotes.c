@@ -56,7 +56,7 @@ static bool weigh_token(void *user, const struct text_token *token, struct err *
 {
     (void)err;
     struct reader *reader = user;
-    reader->words++;
+    reader->words += !token->extra;
     const struct bm25_query *terms = &reader->worth->terms;
     for (size_t i = 0; i < terms->count; i++) {
         const struct bm25_term *term = &terms->terms[i];

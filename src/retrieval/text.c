@@ -107,27 +107,135 @@ static bool find_term(struct text_analyzer *analyzer, enum lang lang, struct tex
     return true;
 }
 
+/* One walk through a text. */
+struct walk {
+    struct text_analyzer *analyzer;
+    const char *text;
+    size_t length;
+    enum lang lang;
+    enum accents accents;
+    bool (*visit)(void *user, const struct text_token *token, struct err *err);
+    void *user;
+    /* The name that the words at hand may be part of: folded, joined by hyphens. */
+    char name[TEXT_TERM_MAX];
+    size_t name_length;
+    size_t name_start; /* in the text */
+    size_t name_end;
+    size_t name_words;
+    bool name_special; /* has a digit or an underscore */
+};
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* A token beside those of the text's words. */
+static bool visit_extra(struct walk *walk, const char *term, size_t length, size_t start,
+                        size_t end, struct err *err)
+{
+    struct text_token token = {.term = term,
+                               .length = length,
+                               .word = term,
+                               .word_length = length,
+                               .offset = start,
+                               .source_length = end - start,
+                               .extra = true};
+    return walk->visit(walk->user, &token, err);
+}
+
+/* The runs of letters and of digits of a word that has both, when they are longer than one. */
+static bool visit_parts(struct walk *walk, const char *word, size_t length, size_t start,
+                        size_t end, struct err *err)
+{
+    size_t from = 0;
+    for (size_t at = 1; at <= length; at++) {
+        if (at < length && is_digit(word[at]) == is_digit(word[from]))
+            continue;
+        if (from == 0 && at == length)
+            return true; /* all of one kind */
+        if (at - from > 1 && !visit_extra(walk, word + from, at - from, start, end, err))
+            return false;
+        from = at;
+    }
+    return true;
+}
+
+/* Ends the name at hand: several words with a digit or an underscore are one more token. */
+static bool end_name(struct walk *walk, struct err *err)
+{
+    bool whole = walk->name_words > 1 && walk->name_special;
+    walk->name_words = 0;
+    return !whole ||
+           visit_extra(walk, walk->name, walk->name_length, walk->name_start, walk->name_end, err);
+}
+
+/* Whether a word goes on with the name at hand. */
+static bool joins(const struct walk *walk, const struct text_token *token)
+{
+    return walk->name_words > 0 && token->offset == walk->name_end + 1 &&
+           memchr("-_./:", walk->text[walk->name_end], 5) != NULL &&
+           walk->name_length + 1 + token->word_length <= TEXT_TERM_MAX;
+}
+
+/* Makes a word part of the name at hand, or the beginning of another. */
+static void follow_name(struct walk *walk, const struct text_token *token, bool joined)
+{
+    if (joined) {
+        walk->name_special |= walk->text[walk->name_end] == '_';
+        walk->name[walk->name_length++] = '-';
+    } else {
+        walk->name_length = 0;
+        walk->name_start = token->offset;
+        walk->name_special = false;
+    }
+    memcpy(walk->name + walk->name_length, token->word, token->word_length);
+    walk->name_length += token->word_length;
+    walk->name_end = token->offset + token->source_length;
+    walk->name_words++;
+    for (size_t i = 0; i < token->word_length && !walk->name_special; i++)
+        walk->name_special = is_digit(token->word[i]);
+}
+
+static bool visit_word(struct walk *walk, size_t start, size_t end, bool ascii, struct err *err)
+{
+    char word[TEXT_TERM_MAX];
+    struct text_token token = {.word = word, .offset = start, .source_length = end - start};
+    token.word_length = text_fold(walk->text + start, end - start, ascii, walk->accents, word);
+    if (token.word_length == 0)
+        return true;
+    if (!find_term(walk->analyzer, walk->lang, &token, err))
+        return false;
+    bool joined = joins(walk, &token);
+    if ((!joined && !end_name(walk, err)) ||
+        (token.length > 0 && !walk->visit(walk->user, &token, err)) ||
+        (ascii && !visit_parts(walk, word, token.word_length, start, end, err)))
+        return false;
+    follow_name(walk, &token, joined);
+    return true;
+}
+
 bool text_analyze(struct text_analyzer *analyzer, const char *text, size_t length, enum lang lang,
                   bool (*visit)(void *user, const struct text_token *token, struct err *err),
                   void *user, struct err *err)
 {
-    enum accents accents = lang == LANG_ES ? ACCENTS_DROP_SAVE_TILDE : ACCENTS_DROP;
-    char word[TEXT_TERM_MAX];
+    struct walk walk = {
+        .analyzer = analyzer,
+        .text = text,
+        .length = length,
+        .lang = lang,
+        .accents = lang == LANG_ES ? ACCENTS_DROP_SAVE_TILDE : ACCENTS_DROP,
+        .visit = visit,
+        .user = user,
+    };
     size_t cursor = 0;
     size_t start;
     size_t end;
     bool ascii;
-    while (text_next_word(text, length, &cursor, &start, &end, &ascii)) {
-        struct text_token token = {.word = word, .offset = start, .source_length = end - start};
-        token.word_length = text_fold(text + start, end - start, ascii, accents, word);
-        if (token.word_length == 0)
-            continue;
-        if (!find_term(analyzer, lang, &token, err))
+    while (text_next_word(text, length, &cursor, &start, &end, &ascii))
+        if (!visit_word(&walk, start, end, ascii, err))
             return false;
-        if (token.length > 0 && !visit(user, &token, err))
-            return false;
-    }
-    return true;
+    return end_name(&walk, err);
 }
 
 /* ---------------------------------------------------------------- which language */

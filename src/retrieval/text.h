@@ -4,6 +4,9 @@
  *   (an apostrophe between letters belongs to it; each CJK ideograph or kana is a word). Its term
  *   is: NFKC and case folding (utf8proc), accents removed, Snowball stem of the text's language.
  *   In Spanish the tilde of ñ stays (año is not ano); in English it goes (jalapeño is jalapeno).
+ *   Names with digits or underscores in them are found whole and in parts: words joined by one of
+ *   - _ . / : (CVE-2024-1234, foo_bar) also give one extra token of all, with hyphens, and the letters
+ *   and digits of a mixed word (5070Ti) one each; extra tokens are folded, not stemmed.
  * Owner:   an analyzer belongs to who made it; terms given to a visitor are valid during the call
  *   only.
  * Threads: an analyzer is one thread's at a time; the functions without one are safe from any.
@@ -34,6 +37,8 @@ struct text_token {
     size_t word_length;
     size_t offset; /* of the word in the text, bytes */
     size_t source_length;
+    bool
+        extra; /* made of words or parts of a word that come by themselves: not another word of the text */
 };
 
 struct text_analyzer;

@@ -102,10 +102,12 @@ static bool check_token(void *user, const struct text_token *token, struct err *
 {
     (void)err;
     size_t *end = user;
-    must(token->offset >= *end && token->source_length > 0);
+    must(token->source_length > 0);
+    must(token->extra ? token->offset + token->source_length <= *end : token->offset >= *end);
     must(token->length > 0 && token->length <= TEXT_TERM_MAX);
     must(utf8_valid(token->term, token->length));
-    *end = token->offset + token->source_length;
+    if (!token->extra)
+        *end = token->offset + token->source_length;
     return true;
 }
 

@@ -18,14 +18,17 @@ static bool see(void *user, const struct text_token *token, struct err *err)
 {
     (void)err;
     struct seen *seen = user;
-    assert_true(token->offset >= seen->end);
-    assert_true(token->source_length > 0 && token->source_length <= TEXT_WORD_MAX);
+    assert_true(token->extra ? token->offset + token->source_length <= seen->end
+                             : token->offset >= seen->end);
+    assert_true(token->source_length > 0 &&
+                (token->extra || token->source_length <= TEXT_WORD_MAX));
     assert_true(token->length > 0 && token->length <= TEXT_TERM_MAX);
     assert_true(utf8_valid(token->term, token->length));
-    seen->end = token->offset + token->source_length;
+    if (!token->extra)
+        seen->end = token->offset + token->source_length;
     seen->count++;
-    str_printf(&seen->terms, "%s%.*s", seen->terms.length ? " " : "", (int)token->length,
-               token->term);
+    str_printf(&seen->terms, "%s%s%.*s", seen->terms.length ? " " : "", token->extra ? "=" : "",
+               (int)token->length, token->term);
     return seen->count != seen->stop_after;
 }
 
@@ -65,7 +68,10 @@ static void test_words(void **state)
     assert_terms(*state, " \n\t.,;-", LANG_EN, "");
     assert_terms(*state, "The RUNNING ships", LANG_EN, "the run ship");
     assert_terms(*state, "RTX-5070Ti, CVE-2024-1234; foo_bar()", LANG_EN,
-                 "rtx 5070ti cve 2024 1234 foo bar");
+                 "rtx 5070ti =5070 =ti =rtx-5070ti cve 2024 1234 =cve-2024-1234 foo bar =foo-bar");
+    assert_terms(*state, "well-known and/or e.g. no names; x2 v1.2.3 H\xC3\xA9 10:30", LANG_EN,
+                 "well known and or e g no name x2 v1 2 3 =v1-2-3 he 10 30 =10-30");
+    assert_terms(*state, "src/a_b.c - 5 _x 1990s", LANG_EN, "src a b c =src-a-b-c 5 x 1990s =1990");
     assert_terms(*state, "the licence's text, don't, 'quoted' o'clock'", LANG_EN,
                  "the licenc text don't quot o'clock");
     assert_terms(*state, "don\xE2\x80\x99t", LANG_EN, "don't"); /* ’ */
