@@ -49,10 +49,10 @@ uint32_t bm25_count(const struct bm25 *bm25)
     return bm25->present;
 }
 
-size_t bm25_key(enum lang lang, const char *term, size_t length, char key[SEGMENT_KEY_MAX])
+size_t bm25_key(enum lang lang, const char *term, size_t length, char key[BM25_KEY_MAX])
 {
-    if (length > SEGMENT_KEY_MAX - 1)
-        length = SEGMENT_KEY_MAX - 1;
+    if (length > BM25_KEY_MAX - 1)
+        length = BM25_KEY_MAX - 1;
     key[0] = (char)('0' + (int)lang);
     memcpy(key + 1, term, length);
     return length + 1;
@@ -239,7 +239,7 @@ uint32_t bm25_frequency(const struct bm25 *bm25, const char *term, size_t length
 {
     uint32_t frequency = 0;
     for (int lang = 0; lang < LANG_COUNT; lang++) {
-        char key[SEGMENT_KEY_MAX];
+        char key[BM25_KEY_MAX];
         size_t size = bm25_key((enum lang)lang, term, length, key);
         for (size_t i = 0; i < bm25->part_count; i++) {
             struct segment_list list;
@@ -251,4 +251,113 @@ uint32_t bm25_frequency(const struct bm25 *bm25, const char *term, size_t length
             frequency += postings->frequency;
     }
     return frequency;
+}
+
+/* ---------------------------------------------------------------- terms and their passages */
+
+static bool begins_with(const char *key, size_t length, const char *prefix, size_t prefix_length)
+{
+    return length >= prefix_length && memcmp(key, prefix, prefix_length) == 0;
+}
+
+static bool visit_list(const struct bm25_part *part, uint32_t term,
+                       bool (*visit)(void *user, uint32_t slot), void *user)
+{
+    struct segment_list list;
+    segment_list_at(part->segment, term, &list);
+    for (uint32_t block = 0; block < list.block_count; block++) {
+        uint32_t slots[SEGMENT_BLOCK];
+        uint32_t counts[SEGMENT_BLOCK];
+        uint32_t count = segment_read_block(&list, block, slots, counts);
+        for (uint32_t i = 0; i < count; i++)
+            if (bm25_part_has(part, slots[i]) && !visit(user, part->base + slots[i]))
+                return false;
+    }
+    return true;
+}
+
+static bool visit_postings(const struct bm25_tail *tail, const struct bm25_postings *postings,
+                           bool (*visit)(void *user, uint32_t slot), void *user)
+{
+    for (size_t i = 0; i < postings->count; i++) {
+        uint32_t slot = postings->items[i].slot;
+        if (tail->slots[slot].present && !visit(user, tail->base + slot))
+            return false;
+    }
+    return true;
+}
+
+/* All terms with the prefix, in the parts (part != NULL) or the tail. */
+struct term_visitor {
+    bool (*slot)(void *user, uint32_t slot);
+    bool (*key)(void *user, const char *key, size_t length);
+    void *user;
+};
+
+static bool visit_prefix(const struct bm25_part *part, const char *prefix, size_t length,
+                         const struct term_visitor *visitor)
+{
+    uint32_t terms = segment_terms(part->segment);
+    for (uint32_t t = segment_lower_bound(part->segment, prefix, length); t < terms; t++) {
+        size_t size;
+        const char *key = segment_key(part->segment, t, &size);
+        if (!begins_with(key, size, prefix, length))
+            return true;
+        if (visitor->key ? !visitor->key(visitor->user, key, size)
+                         : !visit_list(part, t, visitor->slot, visitor->user))
+            return false;
+    }
+    return true;
+}
+
+static bool visit_tail_prefix(const struct bm25_tail *tail, const char *prefix, size_t length,
+                              const struct term_visitor *visitor)
+{
+    size_t cursor = 0;
+    const char *key;
+    size_t size;
+    uint64_t number;
+    while (map_next(&tail->dictionary, &cursor, &key, &size, &number))
+        if (begins_with(key, size, prefix, length) &&
+            (visitor->key
+                 ? !visitor->key(visitor->user, key, size)
+                 : !visit_postings(tail, &tail->terms[number], visitor->slot, visitor->user)))
+            return false;
+    return true;
+}
+
+static void each_prefix(const struct bm25 *bm25, const char *prefix, size_t length,
+                        const struct term_visitor *visitor)
+{
+    bool more = true;
+    for (size_t i = 0; more && i < bm25->part_count; i++)
+        more = visit_prefix(&bm25->parts[i], prefix, length, visitor);
+    if (more)
+        visit_tail_prefix(&bm25->tail, prefix, length, visitor);
+}
+
+void bm25_each_key(const struct bm25 *bm25, const char *key, size_t length,
+                   bool (*visit)(void *user, const char *key, size_t length), void *user)
+{
+    const struct term_visitor visitor = {.key = visit, .user = user};
+    each_prefix(bm25, key, length, &visitor);
+}
+
+void bm25_each_slot(const struct bm25 *bm25, const char *key, size_t length, bool prefix,
+                    bool (*visit)(void *user, uint32_t slot), void *user)
+{
+    const struct term_visitor visitor = {.slot = visit, .user = user};
+    if (prefix) {
+        each_prefix(bm25, key, length, &visitor);
+        return;
+    }
+    for (size_t i = 0; i < bm25->part_count; i++) {
+        struct segment_list list;
+        if (segment_find(bm25->parts[i].segment, key, length, &list) &&
+            !visit_list(&bm25->parts[i], list.term, visit, user))
+            return;
+    }
+    const struct bm25_postings *postings = bm25_tail_find(&bm25->tail, key, length);
+    if (postings)
+        visit_postings(&bm25->tail, postings, visit, user);
 }

@@ -92,6 +92,10 @@ bool bm25_query_make(struct text_analyzer *analyzer, const char *text, size_t le
                      struct bm25_query *ret, struct err *err);
 void bm25_query_free(struct bm25_query *query);
 
+/* Adds a term (as text.h makes it) for passages of a language, unless it is there. */
+bool bm25_query_add(struct bm25_query *query, const char *term, size_t length, enum lang lang,
+                    struct err *err);
+
 /* What a search did. */
 struct bm25_work {
     uint64_t listed;   /* postings of the question's terms in packed parts */
@@ -111,6 +115,20 @@ bool bm25_scores(const struct bm25 *bm25, const struct bm25_query *query, const 
 /* The score of every passage into scores[0 .. bm25_slots()), 0 where no term is shared. */
 bool bm25_score(const struct bm25 *bm25, const struct bm25_query *query, float *scores,
                 struct err *err);
+
+enum { BM25_KEY_MAX = 512 };
+
+/* A term's key: the language of the passages, and the term. Returns its length. */
+size_t bm25_key(enum lang lang, const char *term, size_t length, char key[BM25_KEY_MAX]);
+
+/* The passages that are present and have the key's term (with `prefix`: any term whose key begins so), in no order,
+ * until `visit` returns false. One passage may be visited several times. */
+void bm25_each_slot(const struct bm25 *bm25, const char *key, size_t length, bool prefix,
+                    bool (*visit)(void *user, uint32_t slot), void *user);
+
+/* The keys of terms that begin with `key`, in no order, until `visit` returns false; some may come twice. */
+void bm25_each_key(const struct bm25 *bm25, const char *key, size_t length,
+                   bool (*visit)(void *user, const char *key, size_t length), void *user);
 
 /* In how many passages a term is. */
 uint32_t bm25_frequency(const struct bm25 *bm25, const char *term, size_t length);

@@ -72,9 +72,6 @@ struct bm25 {
     uint64_t total_length; /* of them, by their codes */
 };
 
-/* The key of a term in a language; its length. */
-size_t bm25_key(enum lang lang, const char *term, size_t length, char key[SEGMENT_KEY_MAX]);
-
 /* --- bm25_tail.c --- */
 
 void bm25_tail_init(struct bm25_tail *tail, uint32_t base);

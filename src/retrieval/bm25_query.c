@@ -23,6 +23,22 @@ static struct bm25_term *find_term(struct bm25_query *query, const char *term, s
     return NULL;
 }
 
+/* The question's entry for a term, made when there is none; NULL when there is no room for more. */
+static bool term_of(struct bm25_query *query, const char *term, size_t length,
+                    struct bm25_term **ret, struct err *err)
+{
+    *ret = find_term(query, term, length);
+    if (*ret || query->count == BM25_QUERY_TERMS_MAX)
+        return true;
+    if (!vec_reserve(&query->terms, &query->capacity, query->count + 1, sizeof(*query->terms),
+                     BM25_QUERY_TERMS_MAX, err))
+        return false;
+    *ret = &query->terms[query->count++];
+    **ret = (struct bm25_term){.length = length};
+    memcpy((*ret)->term, term, length);
+    return true;
+}
+
 static bool take_word(void *user, const struct text_token *token, struct err *err)
 {
     struct query_reader *reader = user;
@@ -32,18 +48,11 @@ static bool take_word(void *user, const struct text_token *token, struct err *er
     if (stop && !reader->want_stops)
         return true;
     reader->words++;
-    struct bm25_term *term = find_term(query, token->term, token->length);
-    if (!term) {
-        if (query->count == BM25_QUERY_TERMS_MAX)
-            return true;
-        if (!vec_reserve(&query->terms, &query->capacity, query->count + 1, sizeof(*query->terms),
-                         BM25_QUERY_TERMS_MAX, err))
-            return false;
-        term = &query->terms[query->count++];
-        *term = (struct bm25_term){.length = token->length};
-        memcpy(term->term, token->term, token->length);
-    }
-    term->count[reader->lang]++;
+    struct bm25_term *term;
+    if (!term_of(query, token->term, token->length, &term, err))
+        return false;
+    if (term)
+        term->count[reader->lang]++;
     return true;
 }
 
@@ -73,4 +82,17 @@ void bm25_query_free(struct bm25_query *query)
 {
     free(query->terms);
     *query = (struct bm25_query){.terms = NULL};
+}
+
+bool bm25_query_add(struct bm25_query *query, const char *term, size_t length, enum lang lang,
+                    struct err *err)
+{
+    if (length > TEXT_TERM_MAX)
+        return true;
+    struct bm25_term *own;
+    if (!term_of(query, term, length, &own, err))
+        return false;
+    if (own && own->count[lang] == 0)
+        own->count[lang] = 1;
+    return true;
 }

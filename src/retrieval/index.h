@@ -28,6 +28,7 @@
 #include "base/lang.h"
 #include "base/thread.h"
 #include "retrieval/fusion.h"
+#include "retrieval/query_syntax.h"
 #include "retrieval/store.h"
 
 struct index;
@@ -87,6 +88,13 @@ struct index_outcome {
     double alpha;    /* the weight that meaning had */
 };
 
+/* Which documents may be found. `allows` is called often, from inside the search: it must be quick and not call the
+ * index or the store. */
+struct document_filter {
+    bool (*allows)(const void *user, int64_t document);
+    const void *user;
+};
+
 struct index_query {
     const char *text; /* UTF-8 */
     size_t length;
@@ -98,7 +106,10 @@ struct index_query {
     double alpha; /* 0..1: weight of meaning where words say all they can (fusion.h); exactly 0:
                      words alone, exactly 1: meaning alone */
     enum fusion_method method;
-    struct index_outcome *outcome; /* is filled when the search succeeds; may be NULL */
+    const struct query_clause *clauses; /* what must and must not be there (query_syntax.h) */
+    size_t clause_count;
+    const struct document_filter *documents; /* which documents may be found; NULL: all */
+    struct index_outcome *outcome;           /* is filled when the search succeeds; may be NULL */
 };
 
 struct index_hit {

@@ -63,6 +63,9 @@ struct index {
     uint64_t generation;
 };
 
+/* The store that the set follows. */
+struct store *index_set_store(const struct index_set *set);
+
 /* An analyzer for the time being, from the set's spare ones. */
 bool index_analyzer_take(struct index_set *set, struct text_analyzer **ret, struct err *err);
 void index_analyzer_give(struct index_set *set, struct text_analyzer *analyzer);

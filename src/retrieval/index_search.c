@@ -1,14 +1,29 @@
-/* A search, step by step: the question becomes terms; each index ranks its passages by words and by
- * meaning; the best of both lists are the candidates, each with both exact scores; fusion ranks the
- * candidates of all indexes together. */
+/* A search, step by step: the question becomes terms, and what it demands a set of passages; each
+ * index ranks its passages by words and by meaning; the best of both lists are the candidates, each
+ * with both exact scores; those that lack a phrase go; fusion ranks the candidates of all indexes
+ * together. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/vec.h"
-#include "retrieval/index_content.h"
+#include "retrieval/index_clauses.h"
 #include "retrieval/top.h"
 
-enum { CANDIDATES_MAX = 1 << 24 };
+enum {
+    CANDIDATES_MAX = 1 << 24,
+    MATCH_BATCH = 64, /* candidates whose texts are read at a time */
+    MATCH_ARENA_MAX = 64 << 20,
+};
+
+/* A question on its way. */
+struct question {
+    const struct index_query *query;
+    struct text_analyzer *analyzer;
+    struct bm25_query terms;
+    struct clauses *clauses;
+    bool use_dense;
+    size_t want; /* candidates of each ranking */
+};
 
 /* Candidates of all indexes. A candidate's `slot` is its place in `keys`, for slots change when an
  * index is unlocked. */
@@ -19,6 +34,7 @@ struct pool {
     size_t key_capacity;
     size_t count;
     uint32_t list; /* number of the index at hand */
+    bool cut;      /* a ranking had more than were taken */
 };
 
 /* The best slots of one index by both rankings, each slot once, with both exact scores. */
@@ -27,6 +43,7 @@ struct scan {
     uint32_t *slots; /* ascending; room for both lists */
     float *sparse;   /* 0: no word is shared */
     float *dense;    /* VECTOR_NONE: no vector */
+    bool cut;        /* a list had more */
 };
 
 static void scan_free(struct scan *scan)
@@ -61,49 +78,60 @@ static void add_slots(struct scan *scan, const struct top *top)
 }
 
 /* Both scores of the slots that were found. */
-static bool score_slots(const struct content *content, const struct bm25_query *terms,
-                        const struct index_query *query, struct scan *scan, struct err *err)
+static bool score_slots(const struct content *content, const struct question *question,
+                        struct scan *scan, struct err *err)
 {
+    const struct index_query *query = question->query;
     for (size_t i = 0; i < scan->count; i++)
         scan->dense[i] = VECTOR_NONE;
-    return bm25_scores(content->bm25, terms, scan->slots, scan->count, scan->sparse, err) &&
+    return bm25_scores(content->bm25, &question->terms, scan->slots, scan->count, scan->sparse,
+                       err) &&
            (!query->vector || vectors_count(content->vectors) == 0 ||
             vectors_cosines(content->vectors, query->vector, query->dimensions, scan->slots,
                             scan->count, scan->dense, err));
 }
 
-static bool scan_lists(const struct content *content, const struct bm25_query *terms,
-                       const struct index_query *query, bool use_dense, struct top *top,
-                       struct scan *scan, struct err *err)
+static bool scan_lists(const struct content *content, const struct question *question,
+                       const struct slot_filter *filter, struct top *top, struct scan *scan,
+                       struct err *err)
 {
-    if (!use_dense || query->method == FUSION_RRF || query->alpha < 1) {
-        if (!bm25_top(content->bm25, terms, NULL, top, NULL, err))
+    const struct index_query *query = question->query;
+    bool rrf = query->method == FUSION_RRF;
+    if (!question->use_dense || rrf || query->alpha < 1) {
+        if (!bm25_top(content->bm25, &question->terms, filter, top, NULL, err))
             return false;
         add_slots(scan, top);
+        scan->cut |= top->count == question->want;
     }
-    if (use_dense && vectors_count(content->vectors) > 0 &&
-        (query->method == FUSION_RRF || query->alpha > 0)) {
-        if (!vectors_top(content->vectors, query->vector, query->dimensions, NULL, top, err))
+    if (question->use_dense && vectors_count(content->vectors) > 0 && (rrf || query->alpha > 0)) {
+        if (!vectors_top(content->vectors, query->vector, query->dimensions, filter, top, err))
             return false;
         add_slots(scan, top);
+        scan->cut |= top->count == question->want;
     }
     unite(scan);
-    return score_slots(content, terms, query, scan, err);
+    return score_slots(content, question, scan, err);
 }
 
-static bool scan_content(const struct content *content, const struct bm25_query *terms,
-                         const struct index_query *query, bool use_dense, size_t want,
+static bool scan_content(const struct content *content, const struct question *question,
                          struct scan *scan, struct err *err)
 {
     uint32_t slots = bm25_slots(content->bm25);
-    struct top top = {.want = want < slots ? want : slots};
+    struct top top = {.want = question->want < slots ? question->want : slots};
+    struct clause_set set;
+    if (!clause_set_make(question->clauses, content, question->query->documents, &set, err))
+        return false;
+    const struct slot_filter filter = {.allows = clause_set_allows, .user = &set};
+    bool filtered = set.allowed || set.denied || set.documents;
     top.items = calloc(top.want + 1, sizeof(*top.items));
     scan->slots = calloc(2 * top.want + 1, sizeof(*scan->slots));
     scan->sparse = calloc(2 * top.want + 1, sizeof(*scan->sparse));
     scan->dense = calloc(2 * top.want + 1, sizeof(*scan->dense));
     bool ok = top.items && scan->slots && scan->sparse && scan->dense;
-    ok = ok ? scan_lists(content, terms, query, use_dense, &top, scan, err) : err_no_memory(err);
+    ok = ok ? scan_lists(content, question, filtered ? &filter : NULL, &top, scan, err)
+            : err_no_memory(err);
     free(top.items);
+    clause_set_free(&set);
     return ok;
 }
 
@@ -131,20 +159,84 @@ static bool add_candidates(struct pool *pool, const struct content *content,
 }
 
 /* Adds the candidates of one index. */
-static bool search_index(struct index *index, const struct bm25_query *terms,
-                         const struct index_query *query, bool use_dense, struct pool *pool,
+static bool search_index(struct index *index, const struct question *question, struct pool *pool,
                          struct err *err)
 {
-    size_t want = query->candidates > 0 ? query->candidates : INDEX_CANDIDATES_DEFAULT;
-    if (want < query->top_k)
-        want = query->top_k;
-    struct scan scan = {.sparse = NULL};
+    struct scan scan = {.slots = NULL};
     pthread_rwlock_rdlock(&index->lock);
-    bool ok = scan_content(index->content, terms, query, use_dense, want, &scan, err) &&
+    bool ok = scan_content(index->content, question, &scan, err) &&
               add_candidates(pool, index->content, &scan, err);
     pthread_rwlock_unlock(&index->lock);
+    pool->cut |= scan.cut;
     scan_free(&scan);
     return ok;
+}
+
+/* Looks the phrases up in the texts of candidates from .. from + count, and keeps those at *kept on that have them. */
+static bool match_batch(struct store *store, const struct question *question, struct pool *pool,
+                        size_t from, size_t count, size_t *kept, struct err *err)
+{
+    struct arena arena;
+    struct passage *passages;
+    size_t found;
+    arena_init(&arena, MATCH_ARENA_MAX);
+    bool ok = store_passages(store, pool->keys + from, count, &arena, &passages, &found, err);
+    size_t at = 0;
+    for (size_t i = from; ok && i < from + count && at < found; i++) {
+        bool match;
+        const struct passage *passage = &passages[at];
+        if (passage->key.document != pool->keys[i].document ||
+            passage->key.ordinal != pool->keys[i].ordinal)
+            continue; /* it is gone */
+        at++;
+        ok = clauses_match(question->clauses, question->analyzer, passage->text,
+                           passage->text_length, passage->lang, &match, err);
+        if (!ok || !match)
+            continue;
+        pool->candidates[*kept] = pool->candidates[i];
+        pool->candidates[*kept].slot = (uint32_t)*kept;
+        pool->keys[(*kept)++] = pool->keys[i];
+    }
+    arena_free(&arena);
+    return ok;
+}
+
+/* Drops the candidates that lack a phrase. */
+static bool match_phrases(struct store *store, const struct question *question, struct pool *pool,
+                          struct err *err)
+{
+    size_t kept = 0;
+    for (size_t at = 0; at < pool->count; at += MATCH_BATCH) {
+        size_t left = pool->count - at;
+        if (!match_batch(store, question, pool, at, left < MATCH_BATCH ? left : MATCH_BATCH, &kept,
+                         err))
+            return false;
+    }
+    pool->count = kept;
+    return true;
+}
+
+/* The candidates of all indexes. Where phrases leave too few, more are taken. */
+static bool fill_pool(struct index *const *indexes, size_t index_count, struct question *question,
+                      struct pool *pool, struct err *err)
+{
+    for (;;) {
+        pool->count = 0;
+        pool->cut = false;
+        for (size_t i = 0; i < index_count; i++) {
+            pool->list = (uint32_t)i;
+            if (!search_index(indexes[i], question, pool, err))
+                return false;
+        }
+        if (!clauses_have_phrase(question->clauses))
+            return true;
+        if (!match_phrases(index_set_store(indexes[0]->set), question, pool, err))
+            return false;
+        if (pool->count >= question->query->top_k || !pool->cut ||
+            question->want >= INDEX_TOP_K_MAX)
+            return true;
+        question->want *= 4;
+    }
 }
 
 static bool any_vectors(struct index *const *indexes, size_t count)
@@ -239,22 +331,50 @@ static bool write_hits(const struct pool *pool, size_t top_k, struct arena *aren
 }
 
 static bool search_terms(struct index *const *indexes, size_t index_count,
-                         const struct bm25_query *terms, const struct index_query *query,
-                         struct arena *arena, struct index_hit **ret, size_t *ret_count,
-                         struct err *err)
+                         struct question *question, struct arena *arena, struct index_hit **ret,
+                         size_t *ret_count, struct err *err)
 {
-    bool use_dense = query->vector && any_vectors(indexes, index_count);
+    const struct index_query *query = question->query;
     struct pool pool = {.candidates = NULL};
-    bool ok = true;
-    for (size_t i = 0; ok && i < index_count; i++) {
-        pool.list = (uint32_t)i;
-        ok = search_index(indexes[i], terms, query, use_dense, &pool, err);
-    }
+    bool ok = fill_pool(indexes, index_count, question, &pool, err);
     if (ok)
-        fuse(&pool, query, coverage_of(&pool, question_mass(indexes, index_count, terms)));
+        fuse(&pool, query,
+             coverage_of(&pool, question_mass(indexes, index_count, &question->terms)));
     ok = ok && write_hits(&pool, query->top_k, arena, ret, ret_count, err);
     free(pool.candidates);
     free(pool.keys);
+    return ok;
+}
+
+/* Adds to the words to rank by those that begin like the question's prefixes. */
+static bool expand_prefixes(struct index *const *indexes, size_t index_count,
+                            struct question *question, struct err *err)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < index_count; i++) {
+        pthread_rwlock_rdlock(&indexes[i]->lock);
+        ok = clauses_expand(question->clauses, indexes[i]->content, &question->terms, err);
+        pthread_rwlock_unlock(&indexes[i]->lock);
+    }
+    return ok;
+}
+
+static bool ask(struct index *const *indexes, size_t index_count, struct question *question,
+                struct arena *arena, struct index_hit **ret, size_t *ret_count, struct err *err)
+{
+    const struct index_query *query = question->query;
+    question->use_dense = query->vector && any_vectors(indexes, index_count);
+    question->want = query->candidates > 0 ? query->candidates : INDEX_CANDIDATES_DEFAULT;
+    if (question->want < query->top_k)
+        question->want = query->top_k;
+    bool ok =
+        bm25_query_make(question->analyzer, query->text, query->length, &question->terms, err) &&
+        clauses_new(query->clauses, query->clause_count, question->analyzer, &question->clauses,
+                    err) &&
+        expand_prefixes(indexes, index_count, question, err) &&
+        search_terms(indexes, index_count, question, arena, ret, ret_count, err);
+    clauses_free(question->clauses);
+    bm25_query_free(&question->terms);
     return ok;
 }
 
@@ -280,15 +400,11 @@ bool index_search(struct index *const *indexes, size_t index_count, const struct
         *ret_count = 0;
         return true;
     }
-    struct text_analyzer *analyzer;
-    struct bm25_query terms;
-    if (!index_analyzer_take(indexes[0]->set, &analyzer, err))
+    struct question question = {.query = query};
+    struct index_set *set = indexes[0]->set;
+    if (!index_analyzer_take(set, &question.analyzer, err))
         return false;
-    bool ok = bm25_query_make(analyzer, query->text, query->length, &terms, err);
-    index_analyzer_give(indexes[0]->set, analyzer);
-    if (!ok)
-        return false;
-    ok = search_terms(indexes, index_count, &terms, query, arena, ret, ret_count, err);
-    bm25_query_free(&terms);
+    bool ok = ask(indexes, index_count, &question, arena, ret, ret_count, err);
+    index_analyzer_give(set, question.analyzer);
     return ok;
 }

@@ -44,6 +44,11 @@ bool index_set_new(struct store *store, struct index_set **ret, struct err *err)
     return true;
 }
 
+struct store *index_set_store(const struct index_set *set)
+{
+    return set->store;
+}
+
 bool index_analyzer_take(struct index_set *set, struct text_analyzer **ret, struct err *err)
 {
     mutex_lock(&set->lock);
