@@ -165,6 +165,7 @@ static bool find_passages(struct chat_stream *stream, const struct chat_request 
                              "there is no question: the messages need one of role \"user\"");
     stream->search = chat->search;
     stream->search.query = stream->question;
+    stream->search.literal = true;
     return search_run(stream->runtime, stream->request, &stream->search, &stream->found, err) &&
            add_notice(stream, stream->found.notice, err);
 }

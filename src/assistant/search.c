@@ -107,18 +107,31 @@ static bool read_hits(struct runtime *runtime, struct request *request,
     return true;
 }
 
+/* The words of the question and what it demands. */
+static bool read_question(struct request *request, const struct search_request *search,
+                          struct query_syntax *ret, struct err *err)
+{
+    size_t length = strlen(search->query);
+    if (!search->literal)
+        return query_syntax_parse(search->query, length, request->arena, ret, err);
+    *ret = (struct query_syntax){.plain = search->query, .length = length};
+    return true;
+}
+
 /* The step RETRIEVE. */
 static bool retrieve(struct runtime *runtime, struct request *request,
-                     const struct search_request *search, const struct embedder_key *embedder,
-                     const struct msg_vectors *vector, size_t want, struct search_result *ret,
-                     struct err *err)
+                     const struct search_request *search, const struct query_syntax *question,
+                     const struct embedder_key *embedder, const struct msg_vectors *vector,
+                     size_t want, struct search_result *ret, struct err *err)
 {
     struct scope scope;
     if (!scope_open(runtime, request, search, embedder, &scope, err))
         return false;
     struct index_query query = {
-        .text = search->query,
-        .length = strlen(search->query),
+        .text = question->plain,
+        .length = question->length,
+        .clauses = question->clauses,
+        .clause_count = question->count,
         .vector = embedder ? vector->values : NULL,
         .dimensions = embedder ? vector->dimensions : 0,
         .top_k = want,
@@ -214,8 +227,10 @@ bool search_run(struct runtime *runtime, struct request *request,
     struct search_result result = {.notice = ""};
     struct lease *embedder_lease = NULL;
     struct msg_vectors vector = {0};
-    if (search->alpha != 0 && !embed_question(runtime, request, search->query, &embedder_lease,
-                                              &vector, &result.notice, err))
+    struct query_syntax question;
+    if (!read_question(request, search, &question, err) ||
+        (search->alpha != 0 && !embed_question(runtime, request, question.plain, &embedder_lease,
+                                               &vector, &result.notice, err)))
         return false;
     struct embedder_key embedder = {0};
     if (embedder_lease)
@@ -223,13 +238,13 @@ bool search_run(struct runtime *runtime, struct request *request,
     size_t depth = (size_t)runtime->config->retrieval_rerank_depth;
     size_t want = search->rerank && depth > search->top_k ? depth : search->top_k;
     int span = trace_begin(request->trace, "retrieve");
-    bool ok = retrieve(runtime, request, search, embedder_lease ? &embedder : NULL, &vector, want,
-                       &result, err);
+    bool ok = retrieve(runtime, request, search, &question, embedder_lease ? &embedder : NULL,
+                       &vector, want, &result, err);
     trace_end(request->trace, span);
     result.used_embedder = embedder_lease != NULL;
     lease_release(embedder_lease);
     if (ok && search->rerank && result.count > 0)
-        ok = rerank(runtime, request, search->query, &result, err);
+        ok = rerank(runtime, request, question.plain, &result, err);
     if (!ok)
         return false;
     if (result.count > search->top_k)

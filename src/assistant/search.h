@@ -25,6 +25,8 @@ struct search_request {
     double alpha; /* 0..1; negative: as configured */
     int rerank;   /* 1 yes, 0 no, -1 as configured */
     int fusion;   /* enum fusion_method; -1 as configured */
+    bool
+        literal; /* the question's marks (query_syntax.h) mean nothing: somebody's sentence, not a search */
 };
 
 struct search_hit {

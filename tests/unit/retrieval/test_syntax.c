@@ -45,7 +45,7 @@ static void test_reading(void **state)
     assert_read("well-known C++ 5 + 3 - 2", "well-known C++ 5 + 3 - 2");
     assert_read("2 * 3 ** a*", "2 * 3 ** a*");
     assert_read("5\" disk", "5  disk");
-    assert_read("\"\" \"...\" x", "   ...  x");
+    assert_read("\"\" \"...\" x", "    ...  x");
     assert_read("+ - * \"", "+ - *  ");
     assert_read("what is +RTX-5070Ti?", "what is RTX-5070Ti?|+w RTX-5070Ti");
 }
