@@ -15,7 +15,11 @@ static bool ensure_default_store(struct runtime *runtime, struct err *err)
 static bool open_parts(struct runtime *runtime, const struct runtime_options *options,
                        struct err *err)
 {
+    char *learned = fs_join(options->paths->data, "memory.db");
+    if (!learned)
+        return err_no_memory(err);
     struct registry_options registry = {
+        .learned = learned,
         .program = options->program,
         .models_dir = options->paths->models,
         .house_embedder = options->house_embedder,
@@ -24,10 +28,12 @@ static bool open_parts(struct runtime *runtime, const struct runtime_options *op
         .log = options->log,
         .keep_spare = true,
     };
-    return store_open(options->paths->database, &runtime->store, err) &&
-           ensure_default_store(runtime, err) &&
-           index_set_new(runtime->store, &runtime->indexes, err) &&
-           registry_open(&registry, &runtime->registry, err);
+    bool ok = store_open(options->paths->database, &runtime->store, err) &&
+              ensure_default_store(runtime, err) &&
+              index_set_new(runtime->store, &runtime->indexes, err) &&
+              registry_open(&registry, &runtime->registry, err);
+    free(learned);
+    return ok;
 }
 
 bool runtime_open(const struct runtime_options *options, struct runtime **ret, struct err *err)

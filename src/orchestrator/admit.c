@@ -84,15 +84,13 @@ void registry_memory(struct registry *registry, struct registry_memory *ret)
     mutex_unlock(&registry->lock);
 }
 
-static bool never_fits(const struct model *model, uint64_t need, uint64_t most, uint64_t file_bytes,
-                       struct err *err)
+static bool never_fits(const struct model *model, uint64_t need, uint64_t most, struct err *err)
 {
     char needs[MEMORY_TEXT];
     char has[MEMORY_TEXT];
     memory_format(need, needs);
     memory_format(most, has);
-    uint32_t context =
-        memory_context_that_fits(file_bytes, model->entry.role, model->entry.slots, most);
+    uint32_t context = memory_context_that_fits(&model->forecast, most);
     if (context > 0)
         return err_set_param(err, ERR_MODEL_TOO_LARGE, "model",
                              "model \"%s\" needs %s and %s is all that models may take; lower its "
@@ -197,11 +195,11 @@ static void note_passed(struct load *load, uint64_t need)
 enum admission { ADMITTED, REFUSED, AGAIN, BLOCKED };
 
 /* One look at the budget. With the lock, which it may leave meanwhile (AGAIN). */
-static enum admission try_admit(struct load *load, uint64_t file_bytes, struct err *err)
+static enum admission try_admit(struct load *load, struct err *err)
 {
     struct registry *registry = load->registry;
     struct model *model = load->model;
-    uint64_t need = model->predicted_bytes;
+    uint64_t need = model->forecast.bound;
     struct spending spending = {0};
     if (!spending_find(registry, &spending, err))
         return REFUSED;
@@ -225,7 +223,7 @@ static enum admission try_admit(struct load *load, uint64_t file_bytes, struct e
         admission = BLOCKED;
         break;
     case MEMORY_SHORT: does_not_fit_now(model, need, budget.now, &spending, err); break;
-    case MEMORY_NEVER: never_fits(model, need, budget.most, file_bytes, err); break;
+    case MEMORY_NEVER: never_fits(model, need, budget.most, err); break;
     }
     spending_free(&spending);
     return admission;
@@ -238,18 +236,19 @@ bool load_admit(struct load *load, const struct file_identity *file, const struc
     struct model *model = load->model;
     bool admitted = false;
     bool on_time = true;
+    struct memory_question question;
+    struct memory_forecast forecast;
+    model_question(model, file, &question);
+    if (!memory_forecast(registry, &question, wait, &load->warm, &forecast, err))
+        return false;
     mutex_lock(&registry->lock);
-    model->predicted_bytes =
-        model->learned_bytes > 0 && file_identity_equal(&model->learned_file, file)
-            ? model->learned_bytes
-            : memory_predict(file->size, model->entry.role, model->entry.context_length,
-                             model->entry.slots);
+    model->forecast = forecast;
     for (;;) {
         if (cancel_is_set(wait->cancel)) {
             cancel_error(err);
             break;
         }
-        enum admission admission = try_admit(load, file->size, err);
+        enum admission admission = try_admit(load, err);
         admitted = admission == ADMITTED;
         if (admitted || admission == REFUSED)
             break;

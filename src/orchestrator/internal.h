@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "orchestrator/breaker.h"
 #include "orchestrator/memory.h"
+#include "orchestrator/memory_predict.h"
 #include "orchestrator/registry.h"
 #include "orchestrator/worker.h"
 
@@ -30,14 +31,6 @@ enum {
 
 struct model;
 
-/* A model file as it was at one time: the same identity means the same bytes. */
-struct file_identity {
-    uint64_t device;
-    uint64_t inode;
-    uint64_t size;
-    int64_t modified_ns;
-};
-
 /* One worker with one model in it. */
 struct instance {
     uint32_t references;
@@ -47,7 +40,10 @@ struct instance {
     struct file_identity file;
     struct hash hash; /* of the file, once hash_known */
     bool hash_known;
-    uint64_t bytes;        /* that count against the budget */
+    uint64_t bytes; /* that count against the budget */
+    uint64_t held;  /* that its worker said it holds; 0: it was not asked yet */
+    uint64_t uses;
+    int64_t sample;        /* of what was learned from it; see memory_seen() */
     struct instance *next; /* in a list of those to end */
 };
 
@@ -72,7 +68,8 @@ struct load {
     bool crashed;      /* its worker ended by a fault of its own */
     float fraction;
     uint64_t bytes_total;
-    struct load *next; /* in registry->loads, oldest first */
+    struct worker *warm; /* has looked into the file already; the load's thread's */
+    struct load *next;   /* in registry->loads, oldest first */
 };
 
 struct model {
@@ -91,10 +88,8 @@ struct model {
     uint64_t uses;
     uint64_t last_use; /* registry->tick */
     int64_t last_use_us;
-    uint64_t predicted_bytes;
-    struct file_identity learned_file; /* of learned_bytes */
-    uint64_t learned_bytes;            /* measured when it was loaded; 0: never */
-    struct file_identity hashed_file;  /* of hash */
+    struct memory_forecast forecast;  /* of the last load */
+    struct file_identity hashed_file; /* of hash */
     struct hash hash;
     bool hash_known;
     char why[REGISTRY_WHY_MAX];
@@ -145,6 +140,7 @@ struct registry {
     deadline spare_not_before;   /* after a failure */
     struct parser parsers[PARSERS_MAX];
     pthread_t keeper;
+    struct forecasts *forecasts; /* has a lock of its own */
 };
 
 /* --- registry.c --- */
@@ -249,13 +245,21 @@ void load_free(struct load *load);
 
 /* The identity of a file now. ERR_MODEL_NOT_FOUND with what to do. */
 bool model_file(const struct model *model, struct file_identity *ret, struct err *err);
-bool file_identity_equal(const struct file_identity *a, const struct file_identity *b);
+
+/* The way in which a model is configured to be loaded. */
+void model_question(const struct model *model, const struct file_identity *file,
+                    struct memory_question *ret);
 
 /* --- admit.c --- */
 
 /* Waits until the model fits into the budget, ending idle ones for it, and reserves its memory: load->reserved. */
 bool load_admit(struct load *load, const struct file_identity *file, const struct wait *wait,
                 struct err *err);
+
+/* --- memory_watch.c --- */
+
+/* A use of the model ends: now and then its worker is asked what it holds. Without the lock; takes milliseconds. */
+void memory_watch(struct lease *lease);
 
 /* --- keeper.c --- */
 

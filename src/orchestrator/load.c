@@ -15,12 +15,6 @@ enum { LOAD_TRIES = 2 };
 
 /* ---------------------------------------------------------------- the file */
 
-bool file_identity_equal(const struct file_identity *a, const struct file_identity *b)
-{
-    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-           a->modified_ns == b->modified_ns;
-}
-
 bool model_file(const struct model *model, struct file_identity *ret, struct err *err)
 {
     struct stat info;
@@ -44,6 +38,22 @@ bool model_file(const struct model *model, struct file_identity *ret, struct err
         .modified_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec,
     };
     return true;
+}
+
+void model_question(const struct model *model, const struct file_identity *file,
+                    struct memory_question *ret)
+{
+    const struct model_entry *entry = &model->entry;
+    *ret = (struct memory_question){
+        .name = entry->name,
+        .path = model->path,
+        .file = *file,
+        .role = entry->role,
+        .context = entry->context_length,
+        .slots = entry->slots > 0 ? entry->slots : 1,
+        .kv_type = entry->kv_type,
+        .gpu_layers = entry->gpu_layers,
+    };
 }
 
 /* ---------------------------------------------------------------- the hash */
@@ -197,8 +207,13 @@ static bool load_once(struct load *load, const struct wait *wait, struct instanc
                       struct err *err)
 {
     struct registry *registry = load->registry;
-    struct worker *worker;
-    if (!keeper_take_worker(registry, wait, &worker, err))
+    struct worker *worker = load->warm;
+    load->warm = NULL;
+    if (worker && worker_is_dead(worker)) {
+        worker_free(worker, deadline_in_ms(0));
+        worker = NULL;
+    }
+    if (!worker && !keeper_take_worker(registry, wait, &worker, err))
         return false;
     struct hashing hashing = {0};
     cancel_init(&hashing.cancel);
@@ -233,8 +248,12 @@ static bool load_model(struct load *load, const struct wait *wait, struct instan
                        struct err *err)
 {
     if (!model_file(load->model, &instance->file, err) ||
-        !load_admit(load, &instance->file, wait, err))
+        !load_admit(load, &instance->file, wait, err)) {
+        if (load->warm)
+            worker_kill(load->warm); /* nothing is in it */
+        worker_free(load->warm, deadline_in_ms(0));
         return false;
+    }
     bool ok = load_once(load, wait, instance, err);
     for (int tries = 1; !ok && err->code == ERR_WORKER_DIED && tries < LOAD_TRIES; tries++)
         ok = load_once(load, wait, instance, err);
@@ -243,14 +262,12 @@ static bool load_model(struct load *load, const struct wait *wait, struct instan
 
 /* ---------------------------------------------------------------- begin and end */
 
-/* What was measured counts from now on. With the lock. */
+/* What it holds counts from now on. With the lock. */
 static void learn(struct model *model, struct instance *instance)
 {
     instance->bytes = instance->loaded.resident_bytes;
-    if (instance->bytes == 0)
-        instance->bytes = model->predicted_bytes;
-    model->learned_file = instance->file;
-    model->learned_bytes = instance->bytes;
+    if (instance->bytes < model->forecast.bytes)
+        instance->bytes = model->forecast.bytes; /* its buffers fill as it is used */
     if (instance->hash_known) {
         model->hashed_file = instance->file;
         model->hash = instance->hash;
@@ -307,6 +324,11 @@ static void *run_load(void *argument)
         cancel_unwatch(&load->cancel, &hook);
     } else {
         err_no_memory(&err);
+    }
+    if (ok) {
+        struct memory_question question;
+        model_question(load->model, &instance->file, &question);
+        memory_seen(registry, &question, instance->loaded.resident_bytes, &instance->sample);
     }
     mutex_lock(&registry->lock);
     load->reserved = 0;

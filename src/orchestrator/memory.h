@@ -1,7 +1,7 @@
 /* memory.h - how much memory models may take, how much one will, and who makes room.
  *
  * Purpose: private to src/orchestrator. memory_decide() is pure: facts in, decision out, so that tests can try every
- *   case. Measuring reads /proc and the cgroup.
+ *   case. Measuring reads /proc and the cgroup. How a forecast is made: memory_predict.h.
  * Owner:   nothing is kept. Threads: safe from any. Fails: measuring falls back on what can be read.
  */
 #ifndef JARVIS_ORCHESTRATOR_MEMORY_H
@@ -36,15 +36,6 @@ struct memory_budget {
  * available; the sum of `available` and `used` alone would count them twice.) */
 struct memory_budget memory_budget(const struct memory_machine *machine, uint64_t limit,
                                    uint64_t reserve, uint64_t used, uint64_t unloaded);
-
-/* Bytes that a model will take: its file, an estimate of the KV cache, and compute buffers. `context` is that of a
- * slot, 0 for the model's own. An estimate: what was measured once is used instead (see learned in registry.c). */
-uint64_t memory_predict(uint64_t file_bytes, enum model_role role, uint32_t context,
-                        uint32_t slots);
-
-/* The largest context with which the model is predicted to fit into `bytes`, in steps of 256; 0: none. */
-uint32_t memory_context_that_fits(uint64_t file_bytes, enum model_role role, uint32_t slots,
-                                  uint64_t bytes);
 
 /* What loading a model in one way will take, at its peak. */
 enum { MEMORY_DEVICE = 32, MEMORY_PARTS_MAX = 32 };

@@ -22,6 +22,7 @@ static void registry_free(struct registry *registry)
     for (size_t i = 0; i < registry->model_count; i++)
         model_free(registry->models[i]);
     free(registry->models);
+    forecasts_close(registry->forecasts);
     free(registry->program);
     free(registry->models_dir);
     cond_destroy(&registry->keeper_wake);
@@ -72,6 +73,9 @@ static bool fill(struct registry *registry, const struct registry_options *optio
         !str_copy(options->models_dir, &registry->models_dir, err))
         return false;
     registry->log = options->log;
+    if (!forecasts_open(options->learned, options->exact_forecasts, options->log,
+                        &registry->forecasts, err))
+        return false;
     registry->keep_spare = options->keep_spare;
     registry->available_fixed = options->available_bytes;
     registry->cancel_ms = options->cancel_ms > 0 ? options->cancel_ms : CANCEL_MS;

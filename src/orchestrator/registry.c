@@ -435,6 +435,7 @@ bool registry_acquire_one(struct registry *registry, const char *name, enum mode
 void lease_release_one(struct lease *lease)
 {
     struct registry *registry = lease->registry;
+    memory_watch(lease);
     mutex_lock(&registry->lock);
     for (int i = 0; i < lease->renewals; i++)
         instance_drop(registry, lease->previous[i]);

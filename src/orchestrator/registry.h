@@ -43,8 +43,10 @@ struct registry_options {
     const char *house_speech;    /* the speech model that came with it; NULL: none */
     const struct config *config; /* read while opening: models, memory.*, worker.* */
     struct log *log;
-    bool keep_spare; /* false in tests that count processes */
+    bool keep_spare;     /* false in tests that count processes */
+    const char *learned; /* file of what loads have taken (SQLite); NULL: forgotten at the end */
     /* For tests; 0 gives the usual: */
+    bool exact_forecasts;     /* reserve what is predicted, without a margin */
     uint64_t available_bytes; /* memory that the machine has: asked of the kernel */
     int64_t heartbeat_ms;     /* worker.heartbeat_s */
     int64_t hang_ms;          /* worker.hang_timeout_s */

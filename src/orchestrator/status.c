@@ -30,7 +30,7 @@ static void describe(const struct model *model, struct model_status *row)
     *row = (struct model_status){
         .role = model->entry.role,
         .state = state_of(model),
-        .predicted_bytes = model->predicted_bytes,
+        .predicted_bytes = model->forecast.bytes,
         .context_length = model->entry.context_length,
         .in_flight = model->leases,
         .uses = model->uses,
@@ -53,7 +53,8 @@ static void describe(const struct model *model, struct model_status *row)
     }
     if (model->instance) {
         row->pid = worker_pid(model->instance->worker);
-        row->resident_bytes = model->instance->bytes;
+        row->resident_bytes = model->instance->held > 0 ? model->instance->held
+                                                        : model->instance->loaded.resident_bytes;
         row->context_length = model->instance->loaded.context_length;
         row->dimensions = model->instance->loaded.dimensions;
     }

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -215,6 +216,47 @@ static void send_loaded(const struct request *request, const struct msg_load *lo
     start_payload(&payload);
     msg_put_loaded(&payload, &loaded);
     send_bytes(fake, FRAME_LOADED, request->frame.id, &payload);
+}
+
+/* A chat model's cache is a quarter of its file for each 8192 tokens of a sequence; 64 MiB are added to all. */
+static void do_forecast(struct request *request, struct arena *arena)
+{
+    enum { TOKENS = 8192, EXTRA = 64 << 20 };
+    struct msg_load load;
+    struct stat info;
+    struct err err;
+    if (!msg_get_load(request->frame.payload, request->frame.length, arena, &load, &err) ||
+        stat(load.path, &info) != 0) {
+        send_error(request, ERR_PROTOCOL, "bad FORECAST");
+        return;
+    }
+    uint64_t cells = (uint64_t)(load.context_length ? load.context_length : TOKENS) * load.slots;
+    uint64_t cache = load.role == ROLE_CHAT ? (uint64_t)info.st_size / 4 * cells / TOKENS : 0;
+    const struct msg_part parts[] = {
+        {.part = PART_WEIGHTS, .device = "CPU", .bytes = (uint64_t)info.st_size},
+        {.part = PART_CACHE, .device = "CPU", .bytes = cache},
+        {.part = PART_COMPUTE, .device = "CPU", .bytes = EXTRA},
+    };
+    const struct msg_forecast forecast = {
+        .parts = parts,
+        .count = sizeof(parts) / sizeof(parts[0]),
+        .context_length = load.context_length ? load.context_length : TOKENS,
+        .train_context = TOKENS,
+        .slots = load.slots,
+    };
+    struct str payload;
+    start_payload(&payload);
+    msg_put_forecast(&payload, &forecast);
+    send_bytes(request->fake, FRAME_FORECASTED, request->frame.id, &payload);
+}
+
+static void do_stats(const struct request *request)
+{
+    const struct msg_stats stats = {.held_bytes = number(request->fake, "resident", 1 << 20)};
+    struct str payload;
+    start_payload(&payload);
+    msg_put_stats(&payload, &stats);
+    send_bytes(request->fake, FRAME_STATED, request->frame.id, &payload);
 }
 
 static void do_load(struct request *request, struct arena *arena)
@@ -496,6 +538,8 @@ static void answer(struct request *request, struct arena *arena)
 {
     switch (request->frame.type) {
     case FRAME_LOAD: do_load(request, arena); return;
+    case FRAME_FORECAST: do_forecast(request, arena); return;
+    case FRAME_STATS: do_stats(request); return;
     case FRAME_INSPECT: do_inspect(request, arena); return;
     case FRAME_PARSE: do_parse(request, arena); return;
     case FRAME_PROBE: do_probe(request); return;

@@ -73,6 +73,7 @@ void fixture_open(struct fixture *fixture, const struct fixture_options *options
         .house_embedder = options->house_embedder,
         .keep_spare = options->keep_spare,
         .available_bytes = (options->memory_mib ? options->memory_mib : 1024) * MIB,
+        .exact_forecasts = true,
         .cancel_ms = options->cancel_ms,
         .parse_ms = options->parse_ms,
     };

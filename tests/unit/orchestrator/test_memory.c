@@ -124,22 +124,6 @@ static void test_budget(void **state)
     assert_int_equal(budget.now, 1000);
 }
 
-static void test_prediction(void **state)
-{
-    (void)state;
-    assert_int_equal(memory_predict(400 * MIB, ROLE_EMBEDDING, 512, 4), 464 * MIB);
-    assert_int_equal(memory_predict(400 * MIB, ROLE_CHAT, 0, 1), 564 * MIB);
-    assert_int_equal(memory_predict(400 * MIB, ROLE_CHAT, 8192, 1), 564 * MIB);
-    assert_int_equal(memory_predict(400 * MIB, ROLE_CHAT, 4096, 4), 664 * MIB);
-    assert_true(memory_predict(UINT64_MAX, ROLE_RERANK, 0, 1) == UINT64_MAX);
-    uint32_t context = memory_context_that_fits(400 * MIB, ROLE_CHAT, 2, 600 * MIB);
-    assert_int_equal(context % 256, 0);
-    assert_true(memory_predict(400 * MIB, ROLE_CHAT, context, 2) <= 600 * MIB);
-    assert_true(memory_predict(400 * MIB, ROLE_CHAT, context + 256, 2) > 600 * MIB);
-    assert_int_equal(memory_context_that_fits(400 * MIB, ROLE_CHAT, 2, 400 * MIB), 0);
-    assert_int_equal(memory_context_that_fits(400 * MIB, ROLE_EMBEDDING, 1, 600 * MIB), 0);
-}
-
 static void write_file(const char *root, const char *path, const char *text)
 {
     char *full = testing_path(root, path);
@@ -211,8 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts),      cmocka_unit_test(test_what_is_not_needed_is_kept),
         cmocka_unit_test(test_random_tables), cmocka_unit_test(test_budget),
-        cmocka_unit_test(test_prediction),    cmocka_unit_test(test_machine),
-        cmocka_unit_test(test_format),
+        cmocka_unit_test(test_machine),       cmocka_unit_test(test_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
