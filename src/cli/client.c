@@ -295,7 +295,7 @@ bool client_stream(struct client *client, const char *path, const yyjson_mut_doc
 {
     struct exchange exchange = {.client = client, .err = err, .handler = handler, .user = user};
     struct event_reader reader;
-    event_reader_init(&reader, on_event, &exchange);
+    event_reader_init(&reader, EVENT_MAX, on_event, &exchange);
     exchange.events = &reader;
     str_init(&exchange.body, CLIENT_ANSWER_MAX);
     bool ok = run_exchange(&exchange, "POST", path, body, err);

@@ -8,8 +8,10 @@
 
 #include <cmocka.h>
 
-#include "cli/event_reader.h"
+#include "base/event_reader.h"
 #include "helper/testing.h"
+
+enum { EVENT_MAX = 16 * 1024 * 1024 };
 
 /* Writes each event as "name=data;" so that a whole stream is one text to compare. */
 static bool collect(void *user, const struct event *event, struct err *err)
@@ -27,7 +29,7 @@ static void expect_events(const char *stream, const char *expected)
     struct event_reader reader;
     struct err err;
     str_init(&out, 1 << 20);
-    event_reader_init(&reader, collect, &out);
+    event_reader_init(&reader, EVENT_MAX, collect, &out);
     assert_true(event_reader_feed(&reader, stream, strlen(stream), &err));
     assert_string_equal(str_text(&out), expected);
     event_reader_free(&reader);
@@ -65,7 +67,7 @@ static void any_cut_gives_the_same_events(void **state)
         struct event_reader reader;
         struct err err;
         str_init(&out, 1 << 20);
-        event_reader_init(&reader, collect, &out);
+        event_reader_init(&reader, EVENT_MAX, collect, &out);
         size_t at = 0;
         while (at < sizeof(stream) - 1) {
             size_t left = sizeof(stream) - 1 - at;
@@ -93,7 +95,7 @@ static void a_handler_that_fails_ends_the_reading(void **state)
     int calls = 0;
     struct event_reader reader;
     struct err err;
-    event_reader_init(&reader, refuse, &calls);
+    event_reader_init(&reader, EVENT_MAX, refuse, &calls);
     static const char stream[] = "data: a\n\ndata: b\n\n";
     assert_false(event_reader_feed(&reader, stream, sizeof(stream) - 1, &err));
     assert_int_equal(calls, 1);
@@ -111,7 +113,7 @@ static void a_line_without_end_is_refused(void **state)
     static char piece[1024 * 1024];
     memset(piece, 'x', sizeof(piece));
     str_init(&out, 1 << 20);
-    event_reader_init(&reader, collect, &out);
+    event_reader_init(&reader, EVENT_MAX, collect, &out);
     bool ok = true;
     size_t fed = 0;
     for (; ok && fed < (size_t)2 * EVENT_MAX; fed += sizeof(piece))
@@ -134,7 +136,7 @@ static void an_event_of_many_lines_is_bounded(void **state)
     memcpy(line, "data: ", 6);
     line[sizeof(line) - 1] = '\n';
     str_init(&out, 1 << 20);
-    event_reader_init(&reader, collect, &out);
+    event_reader_init(&reader, EVENT_MAX, collect, &out);
     for (size_t fed = 0; fed < (size_t)EVENT_MAX + sizeof(line); fed += sizeof(line))
         assert_true(event_reader_feed(&reader, line, sizeof(line), &err));
     assert_false(event_reader_feed(&reader, "\n", 1, &err));

@@ -1,13 +1,13 @@
-#include "cli/event_reader.h"
+#include "base/event_reader.h"
 
 #include <stdio.h>
 #include <string.h>
 
-void event_reader_init(struct event_reader *reader, event_handler *handler, void *user)
+void event_reader_init(struct event_reader *reader, size_t max, event_handler *handler, void *user)
 {
     *reader = (struct event_reader){.handler = handler, .user = user};
-    str_init(&reader->line, EVENT_MAX);
-    str_init(&reader->data, EVENT_MAX);
+    str_init(&reader->line, max);
+    str_init(&reader->data, max);
 }
 
 void event_reader_free(struct event_reader *reader)
@@ -26,7 +26,7 @@ static bool dispatch(struct event_reader *reader, struct err *err)
             .data = str_text(&reader->data),
             .length = reader->data.length,
         };
-        ok = str_check(&reader->data, "an event of the service", err) &&
+        ok = str_check(&reader->data, "an event of the stream", err) &&
              reader->handler(reader->user, &event, err);
     }
     str_truncate(&reader->data, 0);
@@ -74,13 +74,13 @@ bool event_reader_feed(struct event_reader *reader, const char *bytes, size_t le
             break;
         reader->after_cr = bytes[at++] == '\r';
         if (!str_ok(&reader->line))
-            return err_set(err, ERR_PROTOCOL, "the service sent a line of more than %d bytes",
-                           EVENT_MAX);
+            return err_set(err, ERR_PROTOCOL, "a stream of events has a line of more than %zu bytes",
+                           reader->line.max);
         bool ok = take_line(reader, err);
         str_truncate(&reader->line, 0);
         if (!ok)
             return false;
     }
     return str_ok(&reader->line) ||
-           err_set(err, ERR_PROTOCOL, "the service sent a line of more than %d bytes", EVENT_MAX);
+           err_set(err, ERR_PROTOCOL, "a stream of events has a line of more than %zu bytes", reader->line.max);
 }

@@ -5,11 +5,11 @@
  * end in LF, CR or CRLF, also when a CRLF is split between two pieces; comments and unknown fields
  * are ignored; several `data` lines are joined by newlines.
  * Owner:   what an event points to is valid during the call. event_reader_free() ends the reader.
- * Threads: one. Fails: ERR_PROTOCOL when a line or an event is over EVENT_MAX; whatever the handler
+ * Threads: one. Fails: ERR_PROTOCOL when a line or an event is over its limit; whatever the handler
  *   fails with.
  */
-#ifndef JARVIS_CLI_EVENT_READER_H
-#define JARVIS_CLI_EVENT_READER_H
+#ifndef JARVIS_BASE_EVENT_READER_H
+#define JARVIS_BASE_EVENT_READER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-enum { EVENT_MAX = 16 * 1024 * 1024, EVENT_NAME_MAX = 32 };
+enum { EVENT_NAME_MAX = 32 };
 
 struct event {
     const char *name; /* "message" when the stream does not name it */
@@ -38,7 +38,8 @@ struct event_reader {
     bool after_cr; /* the last byte was CR: a LF that follows belongs to it */
 };
 
-void event_reader_init(struct event_reader *reader, event_handler *handler, void *user);
+/* `max`: bytes of a line, and of an event's data. */
+void event_reader_init(struct event_reader *reader, size_t max, event_handler *handler, void *user);
 void event_reader_free(struct event_reader *reader);
 bool event_reader_feed(struct event_reader *reader, const char *bytes, size_t length,
                        struct err *err);
