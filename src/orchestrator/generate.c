@@ -7,7 +7,7 @@
 
 #include "orchestrator/internal.h"
 
-enum { EVENT_ARENA_MAX = 1024 * 1024 };
+enum { EVENT_ARENA_MAX = 1024 * 1024, REQUEST_ARENA_MAX = 256 * 1024 * 1024 };
 
 struct generation {
     struct lease *lease;
@@ -17,12 +17,30 @@ struct generation {
     struct retry retry;      /* on the lease's model */
     struct worker_call call; /* while `calling` */
     bool calling;
-    struct arena arena; /* of the last event's text */
+    struct upstream_stream *stream; /* of an upstream, instead of a call */
+    struct arena arena;             /* of the last event's text */
 };
+
+/* The request, which was encoded for a worker, to another server. */
+static bool start_stream(struct generation *generation, struct err *err)
+{
+    struct arena arena;
+    struct msg_generate request;
+    arena_init(&arena, REQUEST_ARENA_MAX);
+    const struct str *payload = &generation->payload;
+    bool ok = str_check(payload, "the request", err) &&
+              msg_get_generate(payload->data, payload->length, &arena, &request, err) &&
+              upstream_generate(generation->lease->model->upstream, &request, &generation->wait,
+                                &generation->stream, err);
+    arena_free(&arena);
+    return ok;
+}
 
 static bool start_call(struct generation *generation, struct err *err)
 {
     const struct lease *lease = generation->lease;
+    if (!lease->instance)
+        return start_stream(generation, err);
     generation->calling =
         worker_call(lease->instance->worker, FRAME_GENERATE, &generation->payload,
                     lease->model->entry.name, &generation->wait, &generation->call, err);
@@ -34,6 +52,8 @@ static void end_call(struct generation *generation)
     if (generation->calling)
         worker_call_end(&generation->call);
     generation->calling = false;
+    upstream_stream_end(generation->stream);
+    generation->stream = NULL;
 }
 
 /* After an error: is the request sent again, to the same model or to another one? */
@@ -97,21 +117,22 @@ static bool read_event(struct generation *generation, const struct frame *frame,
     return ok;
 }
 
-bool generation_next(struct generation *generation, struct generation_event *ret, struct err *err)
+/* The first event has come: there is no second try any more. */
+static void note_told(struct generation *generation)
 {
-    struct err own = {.code = ERR_NONE};
-    struct err *told = err ? err : &own;
-    struct frame frame;
-    bool got;
-    do
-        got = worker_call_next(&generation->call, &frame, told);
-    while (!got && try_again(generation, told));
-    if (!got)
-        return false;
-    if (generation->untold) {
-        generation->untold = false;
+    if (generation->untold)
         str_free(&generation->payload);
-    }
+    generation->untold = false;
+}
+
+/* The next event of a worker. */
+static bool next_frame(struct generation *generation, struct generation_event *ret,
+                       struct err *told)
+{
+    struct frame frame;
+    if (!worker_call_next(&generation->call, &frame, told))
+        return false;
+    note_told(generation);
     arena_free(&generation->arena);
     arena_init(&generation->arena, EVENT_ARENA_MAX);
     bool ok = read_event(generation, &frame, ret, told);
@@ -119,6 +140,20 @@ bool generation_next(struct generation *generation, struct generation_event *ret
         lease_succeeded(generation->lease);
     frame_free(&frame);
     return ok;
+}
+
+bool generation_next(struct generation *generation, struct generation_event *ret, struct err *err)
+{
+    struct err own = {.code = ERR_NONE};
+    struct err *told = err ? err : &own;
+    bool got;
+    do
+        got = generation->stream ? upstream_stream_next(generation->stream, ret, told)
+                                 : next_frame(generation, ret, told);
+    while (!got && try_again(generation, told));
+    if (got)
+        note_told(generation);
+    return got;
 }
 
 void generation_end(struct generation *generation)

@@ -16,6 +16,7 @@
 #include "orchestrator/memory.h"
 #include "orchestrator/memory_predict.h"
 #include "orchestrator/registry.h"
+#include "orchestrator/upstream.h"
 #include "orchestrator/worker.h"
 
 enum {
@@ -24,6 +25,7 @@ enum {
     PARSERS_MAX = 4,
     PARSER_CHARSET_MAX = 41, /* bytes of a charset's name, its NUL included */
     INSTANCE_ARENA_MAX = 64 * 1024,
+    MODEL_IDENTITY_MAX = 1024,
     LEASE_NAME_MAX = 128,   /* bytes of a model's name, its NUL included */
     LEASE_RENEWALS_MAX = 4, /* workers that may die under one lease */
     OVERTAKES_MAX = 16,     /* loads that may pass one that waits for memory */
@@ -114,6 +116,7 @@ struct registry {
     int64_t cancel_ms;
     int64_t heartbeat_ms;
     int64_t hang_ms;
+    int64_t health_interval_ms;
     uint32_t retries; /* of a request, before its first word */
     struct breaker_policy policy;
     int64_t parse_ms;
@@ -191,7 +194,9 @@ struct lease {
     struct err why;            /* asked: what was wrong with it */
     size_t fallbacks;          /* of the asked model's, that have been tried */
     struct model *model;
-    struct instance *instance;                     /* the one in use */
+    struct msg_loaded remote;                      /* of an upstream: what is known of it */
+    struct hash remote_hash;                       /* of an upstream */
+    struct instance *instance;                     /* the one in use; NULL: an upstream */
     struct instance *previous[LEASE_RENEWALS_MAX]; /* kept for what lease_model() gave out */
     int renewals;
 };
@@ -226,6 +231,26 @@ bool lease_retry(struct lease *lease, struct retry *retry, const struct wait *wa
 /* The same, for the next model in the asked one's "fallback": true when the lease is that model's now. Otherwise *err
  * tells what was wrong with the model that was asked for. */
 bool lease_fall_back(struct lease *lease, const struct wait *wait, struct err *err);
+
+/* --- upstream_lease.c: leases of models with an upstream --- */
+
+/* With the lock. */
+bool upstream_acquire(struct registry *registry, struct model *model, struct lease **ret,
+                      struct err *err);
+void upstream_release(struct lease *lease);
+
+/* With the lock. */
+void upstream_status(struct model *model, struct model_status *row);
+
+/* As lease_embed() and the others; `err` is not NULL. */
+bool upstream_lease_embed(struct lease *lease, const char *prefix, const char *const *texts,
+                          size_t count, const struct wait *wait, struct arena *arena,
+                          struct msg_vectors *ret, struct err *err);
+bool upstream_lease_count(const char *const *texts, size_t count, struct arena *arena,
+                          struct msg_counts *ret, struct err *err);
+bool upstream_lease_rerank(struct lease *lease, const char *query, const char *const *documents,
+                           size_t count, const struct wait *wait, struct arena *arena,
+                           struct msg_scores *ret, struct err *err);
 
 /* --- lease.c --- */
 

@@ -16,7 +16,7 @@ enum {
 
 const struct msg_loaded *lease_model(const struct lease *lease)
 {
-    return &lease->instance->loaded;
+    return lease->instance ? &lease->instance->loaded : &lease->remote;
 }
 
 const struct model_entry *lease_entry(const struct lease *lease)
@@ -33,6 +33,8 @@ const struct hash *lease_model_hash(const struct lease *lease)
 {
     struct registry *registry = lease->registry;
     struct instance *instance = lease->instance;
+    if (!instance)
+        return &lease->remote_hash;
     mutex_lock(&registry->lock);
     bool known = instance->hash_known;
     mutex_unlock(&registry->lock);
@@ -204,6 +206,9 @@ bool lease_embed(struct lease *lease, const char *prefix, const char *const *tex
 {
     struct err own = {.code = ERR_NONE};
     struct err *told = err ? err : &own;
+    if (!lease->instance)
+        return upstream_lease_embed(lease, prefix ? prefix : "", texts, count, wait, arena, ret,
+                                    told);
     const struct job job = {.lease = lease,
                             .prefix = prefix ? prefix : "",
                             .texts = texts,
@@ -249,6 +254,8 @@ bool lease_count(struct lease *lease, const char *const *texts, size_t count,
 {
     struct err own = {.code = ERR_NONE};
     struct err *told = err ? err : &own;
+    if (!lease->instance)
+        return upstream_lease_count(texts, count, arena, ret, told);
     const struct job job = {
         .lease = lease, .prefix = "", .texts = texts, .count = count, .wait = wait, .arena = arena};
     uint32_t *tokens = arena_array(arena, count, sizeof(*tokens));
@@ -327,7 +334,9 @@ bool lease_rerank(struct lease *lease, const char *query, const char *const *doc
     struct err *told = err ? err : &own;
     bool ok;
     do /* scores of two models cannot be compared: another model begins anew */
-        ok = rerank(lease, query, documents, count, wait, arena, ret, told);
+        ok = lease->instance
+                 ? rerank(lease, query, documents, count, wait, arena, ret, told)
+                 : upstream_lease_rerank(lease, query, documents, count, wait, arena, ret, told);
     while (!ok && lease_fall_back(lease, wait, told));
     return ok;
 }
@@ -340,6 +349,8 @@ bool lease_transcribe(struct lease *lease, const struct msg_transcribe *request,
 {
     struct err own = {.code = ERR_NONE};
     struct err *told = err ? err : &own;
+    if (!lease->instance)
+        return err_set(told, ERR_UNSUPPORTED, "speech is not sent to another server; name a file");
     struct str payload;
     struct frame frame;
     str_init(&payload, FRAME_PAYLOAD_MAX);

@@ -84,6 +84,9 @@ static bool fill(struct registry *registry, const struct registry_options *optio
         options->heartbeat_ms > 0 ? options->heartbeat_ms : config->worker_heartbeat_s * 1000;
     registry->hang_ms =
         options->hang_ms > 0 ? options->hang_ms : config->worker_hang_timeout_s * 1000;
+    registry->health_interval_ms = options->health_interval_ms > 0
+                                       ? options->health_interval_ms
+                                       : config->upstream_health_interval_s * 1000;
     registry->retries = (uint32_t)config->errors_retries;
     registry->policy = breaker_policy_of(config);
     registry->limit_bytes = (uint64_t)config->memory_limit_mib << 20;

@@ -128,12 +128,30 @@ static void end_probe(struct registry *registry, const char *name)
     mutex_unlock(&registry->lock);
 }
 
+enum remote { REMOTE_NONE, REMOTE_ACQUIRED, REMOTE_FAILED };
+
+/* A lease of a model that another server answers for: there is nothing to load. REMOTE_NONE: it is none of these. */
+static enum remote acquire_remote(struct registry *registry, const char *name, enum model_role role,
+                                  struct lease **ret, struct err *err)
+{
+    enum remote remote = REMOTE_NONE;
+    mutex_lock(&registry->lock);
+    struct model *model = model_find(registry, name);
+    if (model && model->upstream && model->entry.role == role && !registry->closing)
+        remote = upstream_acquire(registry, model, ret, err) ? REMOTE_ACQUIRED : REMOTE_FAILED;
+    mutex_unlock(&registry->lock);
+    return remote;
+}
+
 static bool acquire(struct registry *registry, const char *name, enum model_role role,
                     const struct wait *wait, registry_progress *progress, void *user,
                     struct lease **ret, struct err *err)
 {
     if (!pass_circuit(registry, name, wait, err))
         return false;
+    enum remote remote = acquire_remote(registry, name, role, ret, err);
+    if (remote != REMOTE_NONE)
+        return remote == REMOTE_ACQUIRED;
     bool ok = registry_acquire_one(registry, name, role, wait, progress, user, ret, err);
     end_probe(registry, name);
     return ok;
@@ -225,7 +243,10 @@ void lease_release(struct lease *lease)
 {
     while (lease) {
         struct lease *before = lease->before;
-        lease_release_one(lease);
+        if (lease->instance)
+            lease_release_one(lease);
+        else
+            upstream_release(lease);
         lease = before;
     }
 }

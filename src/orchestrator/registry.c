@@ -50,6 +50,7 @@ void model_free(struct model *model)
 {
     if (!model)
         return;
+    upstream_close(model->upstream);
     model_entry_free(&model->entry);
     free(model->path);
     free(model);
@@ -63,6 +64,16 @@ static bool model_new(const struct registry *registry, const struct model_entry 
         return err_no_memory(err);
     if (!model_entry_copy(entry, &model->entry, err)) {
         free(model);
+        return false;
+    }
+    const struct upstream_options options = {
+        .entry = &model->entry,
+        .policy = registry->policy,
+        .health_interval_ms = registry->health_interval_ms,
+        .log = registry->log,
+    };
+    if (entry->upstream && !upstream_open(&options, &model->upstream, err)) {
+        model_free(model);
         return false;
     }
     model->path =

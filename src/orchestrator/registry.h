@@ -46,12 +46,13 @@ struct registry_options {
     bool keep_spare;     /* false in tests that count processes */
     const char *learned; /* file of what loads have taken (SQLite); NULL: forgotten at the end */
     /* For tests; 0 gives the usual: */
-    bool exact_forecasts;     /* reserve what is predicted, without a margin */
-    uint64_t available_bytes; /* memory that the machine has: asked of the kernel */
-    int64_t heartbeat_ms;     /* worker.heartbeat_s */
-    int64_t hang_ms;          /* worker.hang_timeout_s */
-    int64_t cancel_ms;        /* a worker that ignores a cancel for so long is killed: 15 s */
-    int64_t parse_ms;         /* longest that one document may take: 60 s */
+    bool exact_forecasts;       /* reserve what is predicted, without a margin */
+    uint64_t available_bytes;   /* memory that the machine has: asked of the kernel */
+    int64_t heartbeat_ms;       /* worker.heartbeat_s */
+    int64_t hang_ms;            /* worker.hang_timeout_s */
+    int64_t health_interval_ms; /* upstream.health_interval_s */
+    int64_t cancel_ms;          /* a worker that ignores a cancel for so long is killed: 15 s */
+    int64_t parse_ms;           /* longest that one document may take: 60 s */
 };
 
 bool registry_open(const struct registry_options *options, struct registry **ret, struct err *err);

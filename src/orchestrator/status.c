@@ -25,7 +25,7 @@ static enum model_state state_of(const struct model *model)
 }
 
 /* With the lock. */
-static void describe(const struct model *model, struct model_status *row)
+static void describe(struct model *model, struct model_status *row)
 {
     *row = (struct model_status){
         .role = model->entry.role,
@@ -45,6 +45,8 @@ static void describe(const struct model *model, struct model_status *row)
     row->failed_us = model->failed_us;
     snprintf(row->cause, sizeof(row->cause), "%.255s", model->cause);
     snprintf(row->last_words, sizeof(row->last_words), "%s", model->last_words);
+    if (model->upstream)
+        upstream_status(model, row);
     if (model->load) {
         row->progress = model->load->fraction;
         if (model->load->blocked.code != ERR_NONE)
@@ -69,7 +71,7 @@ size_t registry_status(struct registry *registry, struct model_status *rows, siz
     mutex_unlock(&registry->lock);
     for (size_t i = 0; i < count && i < max; i++) { /* a slow disk must not hold up the others */
         struct stat info;
-        if (stat(rows[i].path, &info) == 0 && S_ISREG(info.st_mode))
+        if (!rows[i].upstream && stat(rows[i].path, &info) == 0 && S_ISREG(info.st_mode))
             rows[i].file_bytes = (uint64_t)info.st_size;
     }
     return count;

@@ -75,6 +75,9 @@ void fixture_open(struct fixture *fixture, const struct fixture_options *options
         .available_bytes = (options->memory_mib ? options->memory_mib : 1024) * MIB,
         .exact_forecasts = true,
         .cancel_ms = options->cancel_ms,
+        .heartbeat_ms = options->heartbeat_ms,
+        .hang_ms = options->hang_ms,
+        .health_interval_ms = options->health_interval_ms,
         .parse_ms = options->parse_ms,
     };
     assert_ok(registry_open(&wanted, &fixture->registry, &err), &err);

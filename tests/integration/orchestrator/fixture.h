@@ -39,6 +39,9 @@ struct fixture_options {
     uint64_t memory_mib; /* that the machine has; 0: 1024 */
     bool keep_spare;
     int64_t cancel_ms;
+    int64_t heartbeat_ms;
+    int64_t hang_ms;
+    int64_t health_interval_ms;
     int64_t parse_ms;
     const char *program; /* NULL: the fake worker */
     const char *house_embedder;
