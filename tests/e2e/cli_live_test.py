@@ -432,5 +432,23 @@ def an_embedder_that_comes_later_gets_the_passages_that_are_there(home):
     assert hits and any(hit["dense"] != 0 for hit in hits), hits
 
 
+HOUSE_LINE = "using the built-in embedder"
+
+
+@case
+def built_in_models_are_told_once(home):
+    ingest_two(home)
+    for words in ["ingest", "docs"], ["search", "warranty"], ["ask", "What is required?"]:
+        done = home.run(*words, code=0)
+        assert done.err.count(HOUSE_LINE) == 1 and HOUSE_LINE not in done.out, done
+        done = home.run(*words, "--json", code=0)
+        assert HOUSE_LINE not in done.err and done.json()["house_models"] == ["embedding"], done
+    done = home.run("search", "--alpha", "0", "warranty", code=0)  # words alone
+    assert HOUSE_LINE not in done.err, done
+    assert "se usa lo que trae el programa para embeddings" in home.run("search", "x", LANG="es_ES.UTF-8").err
+    with open(os.path.join(home.home, "state", "jarvis.log")) as file:
+        assert sum("that came with the program" in line for line in file) == 1
+
+
 if __name__ == "__main__":
     run_cases()
