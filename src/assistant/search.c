@@ -199,11 +199,32 @@ static bool check_query(const struct search_request *search, struct err *err)
     return true;
 }
 
-/* What the client left open, as the configuration has it. */
+/* What the client left open, as `jarvis tune` chose it for the store; several stores have no choice in common. */
+static bool apply_tuning(struct runtime *runtime, struct search_request *filled, struct err *err)
+{
+    if (filled->store_count > 1)
+        return true;
+    const char *store = filled->store_count == 1 ? filled->stores[0] : STORE_DEFAULT;
+    struct ranking ranking;
+    bool found;
+    if (!store_ranking_get(runtime->store, store, &ranking, &found, err))
+        return false;
+    if (found && filled->alpha < 0)
+        filled->alpha = ranking.alpha;
+    if (found && filled->rerank < 0 && ranking.rerank_depth == 0)
+        filled->rerank = 0;
+    if (found && filled->rerank_depth == 0)
+        filled->rerank_depth = ranking.rerank_depth;
+    return true;
+}
+
+/* What the client and the store left open, as the configuration has it. */
 static struct search_request with_defaults(struct runtime *runtime,
                                            const struct search_request *search)
 {
     struct search_request filled = *search;
+    if (filled.rerank_depth == 0)
+        filled.rerank_depth = (size_t)runtime->config->retrieval_rerank_depth;
     if (filled.top_k == 0)
         filled.top_k = (size_t)runtime->config->retrieval_top_k;
     if (filled.alpha < 0)
@@ -222,7 +243,10 @@ bool search_run(struct runtime *runtime, struct request *request,
 {
     if (!check_query(asked, err))
         return false;
-    struct search_request filled = with_defaults(runtime, asked);
+    struct search_request filled = *asked;
+    if (!apply_tuning(runtime, &filled, err))
+        return false;
+    filled = with_defaults(runtime, &filled);
     const struct search_request *search = &filled;
     struct search_result result = {.notice = ""};
     struct lease *embedder_lease = NULL;
@@ -235,7 +259,7 @@ bool search_run(struct runtime *runtime, struct request *request,
     struct embedder_key embedder = {0};
     if (embedder_lease)
         embedder = scope_embedder(embedder_lease);
-    size_t depth = (size_t)runtime->config->retrieval_rerank_depth;
+    size_t depth = search->rerank_depth;
     size_t want = search->rerank && depth > search->top_k ? depth : search->top_k;
     int span = trace_begin(request->trace, "retrieve");
     bool ok = retrieve(runtime, request, search, &question, embedder_lease ? &embedder : NULL,

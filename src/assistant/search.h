@@ -22,9 +22,10 @@ struct search_request {
     const char *const *stores; /* names or ids; none: the default store */
     size_t store_count;
     size_t top_k; /* 0: as configured */
-    double alpha; /* 0..1; negative: as configured */
+    double alpha; /* 0..1; negative: as tuned for the one store, else as configured; so the rest */
     int rerank;   /* 1 yes, 0 no, -1 as configured */
     int fusion;   /* enum fusion_method; -1 as configured */
+    size_t rerank_depth; /* candidates given to the rerank model; 0: as configured */
     bool
         literal; /* the question's marks (query_syntax.h) mean nothing: somebody's sentence, not a search */
 };

@@ -127,6 +127,17 @@ struct index_hit {
 bool index_search(struct index *const *indexes, size_t index_count, const struct index_query *query,
                   struct arena *arena, struct index_hit **ret, size_t *ret_count, struct err *err);
 
+/* A passage drawn by chance. */
+struct index_drawn {
+    struct passage_key key;
+    size_t siblings; /* passages that its document has, itself included */
+};
+
+/* Draws `want` documents (all, where there are fewer), each as likely as any other, and a passage of each. The same
+ * seed over the same content draws the same. */
+bool index_sample(struct index *index, uint64_t seed, size_t want, struct arena *arena,
+                  struct index_drawn **ret, size_t *ret_count, struct err *err);
+
 /* A passage to quote from. */
 struct quotable {
     const char *text;

@@ -78,6 +78,22 @@ bool store_collection_update(struct store *store, const char *id, const char *na
 /* With its documents and passages; uploaded files stay. */
 bool store_collection_delete(struct store *store, const char *id, struct err *err);
 
+/* How a collection wants to be searched. */
+struct ranking {
+    double alpha;        /* 0..1, kept to a thousandth */
+    size_t rerank_depth; /* 0: no reranking */
+    int64_t tuned_at;    /* seconds since 1970; set by store_ranking_put() */
+};
+
+/* *ret_found false: nobody has chosen one, or there is no such collection; *ret is untouched then. */
+bool store_ranking_get(struct store *store, const char *id_or_name, struct ranking *ret,
+                       bool *ret_found, struct err *err);
+
+/* `collection`: its id. */
+bool store_ranking_put(struct store *store, const char *collection, const struct ranking *ranking,
+                       struct err *err);
+bool store_ranking_clear(struct store *store, const char *collection, struct err *err);
+
 /* What a vector was computed with. */
 struct embedder_key {
     struct hash model;   /* of the model's file */

@@ -103,8 +103,18 @@ static const char version_1[] =
     " UNIQUE (embedder, text_hash)"
     ") STRICT;";
 
+/* How a collection wants to be searched; alpha in thousandths. */
+static const char version_2[] =
+    "CREATE TABLE rankings ("
+    " collection INTEGER PRIMARY KEY REFERENCES collections(number) ON DELETE CASCADE,"
+    " alpha INTEGER NOT NULL,"
+    " rerank_depth INTEGER NOT NULL,"
+    " tuned_at INTEGER NOT NULL"
+    ") STRICT;";
+
 const struct migration store_migrations[] = {
     {1, version_1},
+    {2, version_2},
 };
 const size_t store_migration_count = sizeof(store_migrations) / sizeof(*store_migrations);
 

@@ -55,6 +55,12 @@ bool handle_store_batches_create(struct http_request *request, struct err *err);
 bool handle_store_batches_get(struct http_request *request, struct err *err);
 
 /* handle_jarvis.c */
+/* handle_tuning.c */
+bool handle_ranking_get(struct http_request *request, struct err *err);
+bool handle_ranking_set(struct http_request *request, struct err *err);
+bool handle_ranking_clear(struct http_request *request, struct err *err);
+bool handle_sample(struct http_request *request, struct err *err);
+
 bool handle_jarvis_search(struct http_request *request, struct err *err);
 bool handle_jarvis_status(struct http_request *request, struct err *err);
 bool handle_jarvis_config(struct http_request *request, struct err *err);

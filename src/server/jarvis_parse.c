@@ -56,6 +56,40 @@ bool jarvis_parse_search(const char *body, size_t length, struct arena *arena,
     return ok;
 }
 
+bool jarvis_parse_ranking(const char *body, size_t length, struct tuning *ranking, struct err *err)
+{
+    yyjson_doc *doc = NULL;
+    struct tuning parsed = *ranking;
+    int64_t depth = (int64_t)parsed.rerank_depth;
+    if (!body_object(body, length, &doc, err))
+        return false;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    bool ok = json_opt_double(root, "alpha", 0, 1, &parsed.alpha, err) &&
+              json_opt_int(root, "rerank_depth", 0, JARVIS_TOP_K_MAX, &depth, err);
+    yyjson_doc_free(doc);
+    parsed.rerank_depth = (size_t)depth;
+    if (ok)
+        *ranking = parsed;
+    return ok;
+}
+
+bool jarvis_parse_sample(const char *body, size_t length, struct jarvis_sample *ret,
+                         struct err *err)
+{
+    yyjson_doc *doc = NULL;
+    int64_t count = 100;
+    int64_t seed = 1;
+    if (!body_object(body, length, &doc, err))
+        return false;
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    bool ok = json_opt_int(root, "count", 1, JARVIS_TOP_K_MAX, &count, err) &&
+              json_opt_int(root, "seed", 0, INT64_MAX, &seed, err);
+    yyjson_doc_free(doc);
+    if (ok)
+        *ret = (struct jarvis_sample){(size_t)count, (uint64_t)seed};
+    return ok;
+}
+
 bool jarvis_parse_ingest(const char *body, size_t length, struct arena *arena,
                          struct jarvis_ingest *ret, struct err *err)
 {

@@ -11,6 +11,7 @@
 
 #include "assistant/pull.h"
 #include "assistant/search.h"
+#include "assistant/tuning.h"
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/json.h"
@@ -30,6 +31,17 @@ bool jarvis_parse_search_fields(yyjson_val *object, struct arena *arena,
 /* POST /v1/jarvis/search. */
 bool jarvis_parse_search(const char *body, size_t length, struct arena *arena,
                          struct search_request *ret, struct err *err);
+
+/* POST /v1/jarvis/stores/{id}/ranking: {"alpha"?,"rerank_depth"?}; absent, *ranking keeps its own. */
+bool jarvis_parse_ranking(const char *body, size_t length, struct tuning *ranking, struct err *err);
+
+struct jarvis_sample {
+    size_t count;
+    uint64_t seed;
+};
+/* POST /v1/jarvis/stores/{id}/sample: {"count"?,"seed"?}. */
+bool jarvis_parse_sample(const char *body, size_t length, struct jarvis_sample *ret,
+                         struct err *err);
 
 struct jarvis_ingest {
     const char *const *paths;

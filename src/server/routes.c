@@ -39,6 +39,10 @@ const struct route routes_table[] = {
 
     {"POST", "/v1/jarvis/ingest", handle_ingest, ROUTE_LOCAL | ROUTE_LONG},
     {"POST", "/v1/jarvis/search", handle_jarvis_search, 0},
+    {"GET", "/v1/jarvis/stores/{id}/ranking", handle_ranking_get, 0},
+    {"POST", "/v1/jarvis/stores/{id}/ranking", handle_ranking_set, ROUTE_LOCAL},
+    {"DELETE", "/v1/jarvis/stores/{id}/ranking", handle_ranking_clear, ROUTE_LOCAL},
+    {"POST", "/v1/jarvis/stores/{id}/sample", handle_sample, 0},
     {"GET", "/v1/jarvis/status", handle_jarvis_status, 0},
     {"GET", "/v1/jarvis/catalogue", handle_jarvis_catalogue, 0},
     {"GET", "/v1/jarvis/config/{key}", handle_jarvis_config, ROUTE_LOCAL},

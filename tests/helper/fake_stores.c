@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "assistant/search.h"
+#include "assistant/tuning.h"
 #include "helper/fake_internal.h"
 
 struct fake_store *fake_find_store(struct runtime *runtime, const char *id_or_name)
@@ -337,4 +338,47 @@ bool search_run(struct runtime *runtime, struct request *request,
     mutex_unlock(&runtime->lock);
     *ret = (struct search_result){.hits = hits, .count = count, .notice = "no embedder"};
     return store || no_store(name, err);
+}
+
+/* ---------------------------------------------------------------- tuning */
+
+bool tuning_get(struct runtime *runtime, struct request *request, const char *store,
+                struct tuning *ret, struct err *err)
+{
+    (void)request;
+    mutex_lock(&runtime->lock);
+    bool found = fake_find_store(runtime, store) != NULL;
+    mutex_unlock(&runtime->lock);
+    if (!found)
+        return no_store(store, err);
+    *ret = (struct tuning){.alpha = 0.5, .rerank_depth = 20};
+    return true;
+}
+
+bool tuning_set(struct runtime *runtime, struct request *request, const char *store,
+                const struct tuning *tuning, struct err *err)
+{
+    struct tuning before;
+    (void)tuning;
+    return tuning_get(runtime, request, store, &before, err);
+}
+
+bool tuning_clear(struct runtime *runtime, struct request *request, const char *store,
+                  struct err *err)
+{
+    struct tuning before;
+    return tuning_get(runtime, request, store, &before, err);
+}
+
+bool tuning_sample(struct runtime *runtime, struct request *request, const char *store,
+                   uint64_t seed, size_t want, struct tuning_passage **ret, size_t *ret_count,
+                   struct err *err)
+{
+    struct tuning tuning;
+    (void)seed, (void)want;
+    if (!tuning_get(runtime, request, store, &tuning, err))
+        return false;
+    *ret = NULL;
+    *ret_count = 0;
+    return true;
 }
