@@ -29,6 +29,9 @@ bool model_choose(struct runtime *runtime, struct request *request, const char *
         if (role == ROLE_EMBEDDING)
             return err_set(err, ERR_NO_EMBEDDER,
                            "there is no embedding model; add one: jarvis models add FILE.gguf");
+        if (role == ROLE_SPEECH)
+            return err_set(err, ERR_MODEL_NOT_FOUND,
+                           "there is no speech model; add one: jarvis models add FILE.bin");
         return err_set(err, ERR_MODEL_NOT_FOUND,
                        "there is no rerank model; add one: jarvis models add FILE.gguf");
     }

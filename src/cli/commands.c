@@ -16,6 +16,7 @@
     X(ingest) \
     X(search) \
     X(embed) \
+    X(transcribe) \
     X(eval) \
     X(models) \
     X(pull) \

@@ -22,6 +22,7 @@ static const char *phase_name(enum lang lang, const char *phase)
         {"scan", N_("looking for files")},
         {"read", N_("reading")},
         {"embed", N_("embedding")},
+        {"listen", N_("listening")},
         {"look", N_("asking what there is")},
         {"wait", N_("waiting for another download of it")},
         {"check", N_("checking")},

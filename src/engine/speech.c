@@ -8,8 +8,12 @@
  * Whisper's authors do. Each of the two ways has a state of its own, because a state that has seen both keeps the
  * fill of one in the other. A request that is `fast` is decoded once.
  *
- * Segments end where the caller's piece ends: no timestamps are decoded, which on noisy speech gives fewer errors; the
- * times of words are libwhisper's estimate from the tokens and the loudness.
+ * Segments end where the caller's piece ends: no timestamps are decoded, which on noisy speech gives fewer errors. Words
+ * get their times in one of two ways. Where the decoder looks at a word while it writes it, dynamic time warping over
+ * its attention finds where (Whisper's authors do it so); but libwhisper keeps the attention only without flash
+ * attention, which makes the encoder twice as slow. So that is done with models smaller than any of Whisper's own, to
+ * whom it matters little. With others timestamps are decoded when the times of words are wanted, and libwhisper
+ * estimates from their probabilities, the letters of each token and the loudness.
  *
  * libwhisper detects a language with the number of positions that the state used last. To have that the same
  * always, a decode is begun with the right number and stopped before its first computation.
@@ -34,9 +38,10 @@ enum {
     POSITION_STEP = 256,    /* see above */
     POSITIONS_FITTED_MAX = SPEECH_POSITIONS / POSITION_STEP * POSITION_STEP,
     POSITION_MARGIN = 15, /* 0.3 s of silence after the sound: without it the last word is lost */
-    SHORTEST = 1100 * 16, /* samples: libwhisper hears nothing in less than a second */
-    PROMPT_MAX = 2000,    /* bytes: more than half of the text context is not used anyway */
-    BEST_OF = 5,          /* when it is decoded again */
+    WHISPER_STATE_MIN = 384, /* the width of the smallest of Whisper's own models */
+    SHORTEST = 1100 * 16,    /* samples: libwhisper hears nothing in less than a second */
+    PROMPT_MAX = 2000,       /* bytes: more than half of the text context is not used anyway */
+    BEST_OF = 5,             /* when it is decoded again */
     LANGUAGES_MAX = 128,
 };
 
@@ -120,7 +125,10 @@ static bool open_context(int fd, const struct msg_load *load, model_progress *pr
         .context = &source, .read = source_read, .eof = source_ended, .close = source_close};
     struct whisper_context_params params = whisper_context_default_params();
     params.use_gpu = load->gpu_layers != 0 && backend_has_gpu();
-    params.flash_attn = true;
+    params.flash_attn = !speech->aligns;
+    params.dtw_token_timestamps = speech->aligns;
+    params.dtw_aheads_preset = WHISPER_AHEADS_N_TOP_MOST;
+    params.dtw_n_top = 1;
     speech->context = whisper_init_with_params_no_state(&loader, params);
     if (!speech->context)
         return err_set(err, ERR_MODEL_INVALID,
@@ -161,6 +169,7 @@ bool speech_open(const struct msg_load *load, model_progress *progress, void *us
     int fd;
     if (!open_file(load->path, &fd, &speech.shape, err))
         return false;
+    speech.aligns = speech.shape.audio_state < WHISPER_STATE_MIN;
     bool ok = open_context(fd, load, progress, user, &speech, err);
     close(fd);
     if (!ok) {
@@ -218,6 +227,7 @@ struct piece {
     char language[8];
     float language_probability;
     char prompt[PROMPT_MAX + 1];
+    bool aligned; /* the times of words need no timestamps */
     int threads;
     atomic_bool *cancelled;
 };
@@ -271,7 +281,7 @@ static struct whisper_full_params parameters(const struct piece *piece)
     params.temperature_inc = 0;
     params.greedy.best_of = 1;
     params.no_context = true;
-    params.no_timestamps = true;
+    params.no_timestamps = !piece->request->words || piece->aligned;
     params.single_segment = true;
     params.token_timestamps = piece->request->words;
     params.suppress_nst = true;
@@ -394,8 +404,10 @@ bool speech_transcribe(struct speech *speech, const struct msg_transcribe *reque
                        struct err *err)
 {
     int64_t began = clock_now_ns();
-    struct piece piece = {
-        .request = request, .threads = threads > 0 ? threads : 1, .cancelled = cancelled};
+    struct piece piece = {.request = request,
+                          .threads = threads > 0 ? threads : 1,
+                          .aligned = speech->aligns,
+                          .cancelled = cancelled};
     if (!fill_piece(request, arena, &piece, err) || !choose_language(speech, &piece, err))
         return false;
     struct whisper_state *state = NULL;

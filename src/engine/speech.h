@@ -27,6 +27,7 @@ struct speech {
     struct whisper_state *fitted;    /* encoder positions as the sound needs, in steps of 256 */
     struct whisper_state *full;      /* always all positions; NULL until it is needed */
     struct speech_shape shape;
+    bool aligns; /* words get their times by attention, not by an estimate */
 };
 
 /* `ret_model` gets what a worker tells of any model. `progress` may be NULL. */

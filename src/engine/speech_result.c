@@ -125,6 +125,20 @@ static size_t word_end(const struct tokens *tokens, size_t from)
     return to;
 }
 
+enum { LETTER_MS = 70 }; /* of a first word, whose beginning nobody marks */
+
+/* When the tokens [from..to) were said, in centiseconds. Where libwhisper has aligned them, it tells when each ended. */
+static void times_of(const struct tokens *tokens, size_t from, size_t to, const char *text,
+                     int64_t *ret_begin, int64_t *ret_end)
+{
+    const whisper_token_data *last = &tokens->data[to - 1];
+    bool aligned = last->t_dtw >= 0;
+    *ret_end = aligned ? last->t_dtw : last->t1;
+    *ret_begin = !aligned   ? tokens->data[from].t0
+                 : from > 0 ? tokens->data[from - 1].t_dtw
+                            : *ret_end - (int64_t)strlen(text) * LETTER_MS / 10;
+}
+
 /* Where words are collected. */
 struct words {
     struct msg_word *items;
@@ -143,8 +157,10 @@ static void add_words(const struct tokens *tokens, uint32_t end_ms, struct arena
             continue;
         struct msg_word *word = &words->items[words->count++];
         word->text = text;
-        word->start_ms = clamp_ms(tokens->data[from].t0, words->at_ms, end_ms);
-        word->end_ms = clamp_ms(tokens->data[to - 1].t1, word->start_ms, end_ms);
+        int64_t begin, end;
+        times_of(tokens, from, to, text, &begin, &end);
+        word->start_ms = clamp_ms(begin, words->at_ms, end_ms);
+        word->end_ms = clamp_ms(end, word->start_ms, end_ms);
         double product = 0;
         for (size_t i = from; i < to; i++)
             product += tokens->data[i].plog;

@@ -30,6 +30,11 @@ bool handle_completion(struct http_request *request, struct err *err);
 bool handle_embeddings(struct http_request *request, struct err *err);
 bool handle_rerank(struct http_request *request, struct err *err);
 
+/* handle_audio.c */
+bool handle_audio_transcribe(struct http_request *request, struct err *err);
+bool handle_audio_translate(struct http_request *request, struct err *err);
+bool handle_jarvis_transcribe(struct http_request *request, struct err *err);
+
 /* handle_files.c */
 bool handle_files_upload(struct http_request *request, struct err *err);
 bool handle_files_list(struct http_request *request, struct err *err);

@@ -17,6 +17,9 @@ const struct route routes_table[] = {
     {"POST", "/v1/embeddings", handle_embeddings, 0},
     {"POST", "/v1/rerank", handle_rerank, 0},
 
+    {"POST", "/v1/audio/transcriptions", handle_audio_transcribe, ROUTE_UPLOAD},
+    {"POST", "/v1/audio/translations", handle_audio_translate, ROUTE_UPLOAD},
+
     {"POST", "/v1/files", handle_files_upload, ROUTE_UPLOAD},
     {"GET", "/v1/files", handle_files_list, 0},
     {"GET", "/v1/files/{id}", handle_files_get, 0},
@@ -38,6 +41,7 @@ const struct route routes_table[] = {
     {"GET", "/v1/vector_stores/{id}/file_batches/{batch}", handle_store_batches_get, 0},
 
     {"POST", "/v1/jarvis/ingest", handle_ingest, ROUTE_LOCAL | ROUTE_LONG},
+    {"POST", "/v1/jarvis/transcribe", handle_jarvis_transcribe, ROUTE_LOCAL | ROUTE_LONG},
     {"POST", "/v1/jarvis/search", handle_jarvis_search, 0},
     {"GET", "/v1/jarvis/stores/{id}/ranking", handle_ranking_get, 0},
     {"POST", "/v1/jarvis/stores/{id}/ranking", handle_ranking_set, ROUTE_LOCAL},

@@ -1,6 +1,7 @@
 #include "server/upload.h"
 
 #include <microhttpd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,10 +11,17 @@
 
 enum { PROCESSOR_BUFFER = 4096 };
 
+struct field {
+    char name[UPLOAD_FIELD_NAME_MAX];
+    struct str value;
+};
+
 struct upload {
     struct MHD_PostProcessor *processor;
     struct str content;
     struct str purpose;
+    struct field fields[UPLOAD_FIELDS_MAX];
+    size_t field_count;
     char name[UPLOAD_NAME_MAX];
     bool has_file;
     bool failed;
@@ -64,6 +72,32 @@ static void take_file(struct upload *upload, const char *filename, const char *d
     str_append(&upload->content, data, size);
 }
 
+/* A piece of a field's value; `at` 0 begins the next field. */
+static void take_field(struct upload *upload, const char *key, const char *data, uint64_t at,
+                       size_t size)
+{
+    struct err problem;
+    if (strlen(key) >= UPLOAD_FIELD_NAME_MAX)
+        return;
+    if (at == 0 && upload->field_count == UPLOAD_FIELDS_MAX) {
+        err_set(&problem, ERR_INVALID_REQUEST, "the request holds more than %d fields",
+                UPLOAD_FIELDS_MAX);
+        fail(upload, &problem);
+        return;
+    }
+    if (at == 0) {
+        struct field *field = &upload->fields[upload->field_count++];
+        snprintf(field->name, sizeof(field->name), "%s", key);
+        str_init(&field->value, UPLOAD_FIELD_MAX);
+    }
+    if (upload->field_count == 0)
+        return;
+    struct str *value = &upload->fields[upload->field_count - 1].value;
+    str_append(value, data, size);
+    if (!str_check(value, key, &problem))
+        fail(upload, &problem);
+}
+
 static enum MHD_Result on_part(void *cls, enum MHD_ValueKind kind, const char *key,
                                const char *filename, const char *content_type,
                                const char *transfer_encoding, const char *data, uint64_t at,
@@ -77,6 +111,8 @@ static enum MHD_Result on_part(void *cls, enum MHD_ValueKind kind, const char *k
         take_file(upload, filename, data, at, size);
     else if (key && strcmp(key, "purpose") == 0)
         str_append(&upload->purpose, data, size);
+    else if (key)
+        take_field(upload, key, data, at, size);
     return upload->failed ? MHD_NO : MHD_YES;
 }
 
@@ -87,8 +123,7 @@ bool upload_open(struct MHD_Connection *connection, size_t max, struct upload **
     const char *wanted = "multipart/form-data";
     if (!type || strncasecmp(type, wanted, strlen(wanted)) != 0)
         return err_set(err, ERR_INVALID_REQUEST,
-                       "the body must be multipart/form-data with the fields \"file\" and "
-                       "\"purpose\"");
+                       "the body must be multipart/form-data with the field \"file\"");
     struct upload *upload = calloc(1, sizeof(*upload));
     if (!upload)
         return err_no_memory(err);
@@ -112,6 +147,8 @@ void upload_close(struct upload *upload)
         MHD_destroy_post_processor(upload->processor);
     str_free(&upload->content);
     str_free(&upload->purpose);
+    for (size_t i = 0; i < upload->field_count; i++)
+        str_free(&upload->fields[i].value);
     free(upload);
 }
 
@@ -132,6 +169,14 @@ void upload_feed(struct upload *upload, const char *bytes, size_t length)
     if (!str_check(&upload->content, "file", &problem) ||
         !str_check(&upload->purpose, "purpose", &problem))
         fail(upload, &problem);
+}
+
+const char *upload_field(const struct upload *upload, const char *name, size_t index)
+{
+    for (size_t i = 0; i < upload->field_count; i++)
+        if (strcmp(upload->fields[i].name, name) == 0 && index-- == 0)
+            return str_text(&upload->fields[i].value);
+    return NULL;
 }
 
 bool upload_finish(struct upload *upload, struct upload_file *ret, struct err *err)
