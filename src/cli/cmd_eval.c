@@ -1,5 +1,6 @@
 #include "cli/command.h"
 #include "cli/eval.h"
+#include "cli/eval_speech.h"
 
 static const struct option_spec eval_options[] = {
     {.name = "queries",
@@ -22,6 +23,13 @@ static const struct option_spec eval_options[] = {
      .type = OPTION_TEXT,
      .value = N_("FILE"),
      .help = N_("write what was found, as trec_eval reads it")},
+    {.name = "speech",
+     .type = OPTION_FLAG,
+     .help = N_("DIR holds recordings: measure how well they are heard")},
+    {.name = "model",
+     .type = OPTION_TEXT,
+     .value = N_("NAME"),
+     .help = N_("with --speech: the speech model")},
     OPTION_JSON_ROW,
 };
 
@@ -44,6 +52,9 @@ static bool run_eval(struct cli *cli, const struct options *options, int *ret_ex
             err, ERR_INVALID_REQUEST,
             "name one folder with corpus.jsonl, queries.jsonl and qrels.tsv: jarvis eval "
             "DIR");
+    if (options_has(options, "speech"))
+        return cmd_eval_speech(cli, options->words[0], options_text(options, "model", NULL),
+                               (size_t)options_int(options, "limit", 0), err);
     const struct eval_plan plan = {
         .folder = options->words[0],
         .queries = options_text(options, "queries", NULL),

@@ -263,7 +263,7 @@ static void write_problem(struct listening *listening, const struct err *problem
 {
     struct http_request *http = listening->http;
     http->record.failed = true;
-    log_error(runtime_log(http->runtime), http->trace.id, http->path, problem);
+    log_error(http->http->log, http->trace.id, http->path, problem);
     sse_begin(out, listening->local ? "error" : NULL);
     openai_write_error(out, problem, http->request.lang);
     sse_end(out);

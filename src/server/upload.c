@@ -77,8 +77,8 @@ static void take_field(struct upload *upload, const char *key, const char *data,
                        size_t size)
 {
     struct err problem;
-    if (strlen(key) >= UPLOAD_FIELD_NAME_MAX)
-        return;
+    if (strlen(key) >= UPLOAD_FIELD_NAME_MAX || size == 0)
+        return; /* an empty piece comes where the body arrives in parts, and is no field of its own */
     if (at == 0 && upload->field_count == UPLOAD_FIELDS_MAX) {
         err_set(&problem, ERR_INVALID_REQUEST, "the request holds more than %d fields",
                 UPLOAD_FIELDS_MAX);
