@@ -16,19 +16,23 @@
 #include "orchestrator/memory.h"
 #include "orchestrator/memory_predict.h"
 #include "orchestrator/registry.h"
+#include "orchestrator/scheduler.h"
 #include "orchestrator/upstream.h"
+#include "orchestrator/why.h"
 #include "orchestrator/worker.h"
 
 enum {
     REGISTRY_MODELS_MAX = 1000,
-    REGISTRY_WHY_MAX = 256,
+    REGISTRY_NOTES_MAX = 16,   /* decisions that a model remembers */
+    REGISTRY_EVENTS_MAX = 512, /* decisions that the registry remembers, for those who listen */
     PARSERS_MAX = 4,
     PARSER_CHARSET_MAX = 41, /* bytes of a charset's name, its NUL included */
     INSTANCE_ARENA_MAX = 64 * 1024,
     MODEL_IDENTITY_MAX = 1024,
     LEASE_NAME_MAX = 128,   /* bytes of a model's name, its NUL included */
     LEASE_RENEWALS_MAX = 4, /* workers that may die under one lease */
-    OVERTAKES_MAX = 16,     /* loads that may pass one that waits for memory */
+    OVERTAKES_MAX = 16,     /* loads and leases that may pass a model that waits for memory */
+    DRAIN_MS = 60000, /* longest that models give no leases because one has waited long enough */
 };
 
 struct model;
@@ -36,65 +40,89 @@ struct model;
 /* One worker with one model in it. */
 struct instance {
     uint32_t references;
-    struct worker *worker; /* NULL once it has been ended */
-    struct arena arena;    /* of the strings in `loaded` */
+    struct model *model;
+    struct worker *worker;
+    struct arena arena; /* of the strings in `loaded` */
     struct msg_loaded loaded;
     struct file_identity file;
     struct hash hash; /* of the file, once hash_known */
     bool hash_known;
-    uint64_t bytes; /* that count against the budget */
-    uint64_t held;  /* that its worker said it holds; 0: it was not asked yet */
+    uint64_t bytes;   /* that count against the budget */
+    uint64_t held;    /* that its worker said it holds; 0: it was not asked yet */
+    uint32_t context; /* that it was asked to be loaded with; 0: the model's own */
     uint64_t uses;
     int64_t sample;        /* of what was learned from it; see memory_seen() */
-    struct instance *next; /* in a list of those to end */
+    bool told_to_leave;    /* in registry->ending */
+    bool gone;             /* in registry->ending: its process has ended */
+    bool killed;           /* in registry->ending: it did not leave in time */
+    deadline leave_by;     /* in registry->ending */
+    struct instance *next; /* in registry->ending or ->dead */
 };
 
-enum load_stage { LOAD_MEMORY, LOAD_WORKER, LOAD_READING };
+enum load_stage { LOAD_PREPARING, LOAD_QUEUED, LOAD_WORKER, LOAD_READING };
 
-/* One loading of one model, on a thread of its own, and those who wait for it. */
+/* One loading of one model, on a thread of its own. It belongs to the reaper, who frees it when it is done. */
 struct load {
     struct registry *registry;
-    struct model *model;
+    struct model *model; /* not once it is done */
     pthread_t thread;
-    struct cancel cancel; /* fired when nobody waits any more, or the registry closes */
-    uint32_t waiters;
-    bool abandoned; /* nobody waits: it is being cancelled */
-    bool done;
-    bool ok;
-    struct err err;            /* done && !ok */
-    struct instance *instance; /* done && ok: the waiters hold a reference each */
+    struct cancel cancel;
+    bool admitted;  /* the scheduler has said: start */
+    bool stop;      /* it has called the load off */
+    bool cancelled; /* stop: the reaper has fired `cancel` */
+    bool done;      /* the thread is about to end */
     enum load_stage stage;
-    struct err blocked; /* stage LOAD_MEMORY, when it waits: what for */
-    uint32_t overtaken;
-    uint64_t reserved; /* bytes, from admission to the end */
-    bool crashed;      /* its worker ended by a fault of its own */
+    bool crashed;       /* its worker ended by a fault of its own */
+    int64_t started_ns; /* its reading */
     float fraction;
+    float told_fraction; /* that the last event told */
     uint64_t bytes_total;
     struct worker *warm; /* has looked into the file already; the load's thread's */
     struct load *next;   /* in registry->loads, oldest first */
 };
 
+/* Something that must follow once all decisions have been taken. */
+enum follow_up { FOLLOW_NOTHING, FOLLOW_FAILED, FOLLOW_RELEASE };
+
+/* The last decisions about a model, oldest first when read from `count` on, round. */
+struct notes {
+    struct why ring[REGISTRY_NOTES_MAX];
+    uint64_t count; /* ever */
+};
+
 struct model {
     struct model_entry entry;
     char *path;
-    struct instance *instance; /* loaded */
-    struct load *load;         /* being loaded */
-    bool failed;               /* the last load failed */
+    struct scheduler_model plan; /* state, leases, order of uses, queue: the scheduler's */
+    struct instance *instance;   /* loaded */
+    struct load *load;           /* being loaded */
+    struct err load_err;         /* of the last load that failed */
+    bool failed;                 /* the last load did */
     struct breaker breaker;
     struct upstream *upstream;          /* NULL: a file */
     char cause[PROCESS_CAUSE_MAX];      /* of the last failure; "": none since it was added */
     char last_words[PROCESS_WORDS_MAX]; /* that the worker wrote then */
     int64_t failed_us;                  /* wall clock of that */
     bool house; /* came with the program: only the default where no other is */
-    uint32_t leases;
+    enum follow_up follow_up;
+    struct scheduler_ticket preload; /* of the registry itself: user is NULL */
     uint64_t uses;
-    uint64_t last_use; /* registry->tick */
-    int64_t last_use_us;
-    struct memory_forecast forecast;  /* of the last load */
+    int64_t last_use_us;              /* wall clock */
+    struct memory_forecast forecast;  /* of the last load, as configured */
     struct file_identity hashed_file; /* of hash */
     struct hash hash;
     bool hash_known;
-    char why[REGISTRY_WHY_MAX];
+    struct notes notes;
+};
+
+/* One who waits for a lease, on its stack. */
+struct waiter {
+    struct scheduler_ticket ticket; /* its user is this waiter */
+    struct model *model;
+    struct instance *instance; /* granted: a reference */
+    bool done;
+    bool ok;
+    struct err err; /* done && !ok */
 };
 
 /* A worker that extracts text; used by one document at a time, so that a death has one culprit. */
@@ -129,18 +157,27 @@ struct registry {
     struct cond keeper_wake;
     struct cancel closing_cancel; /* has a lock of its own */
     bool closing;
-    uint64_t tick; /* counts uses: the order of them */
+    struct scheduler scheduler;
+    uint32_t cpu;  /* the scheduler's number of the machine's memory */
+    bool follows;  /* some model has a follow_up */
+    uint64_t tick; /* counts uses of parsers: the order of them */
     struct model **models;
     size_t model_count;
     size_t model_capacity;
     struct load *loads;
-    struct instance *dead;       /* unreferenced, for the keeper */
-    uint64_t ending_bytes;       /* of processes that were told to leave */
-    uint64_t unloaded_available; /* memory available when no model was loaded */
-    struct worker *spare;        /* ready; NULL: none */
-    struct worker *dead_spare;   /* for the keeper */
-    int spare_failures;          /* in a row */
-    deadline spare_not_before;   /* after a failure */
+    struct instance *ending;       /* told to leave, or about to be: the reaper's */
+    struct instance *dead;         /* unreferenced: the reaper's */
+    uint64_t unloaded_available;   /* memory available when no model was loaded */
+    struct worker *spare;          /* ready; NULL: none */
+    struct worker *dead_spare;     /* for the keeper */
+    int spare_failures;            /* in a row */
+    deadline spare_not_before;     /* after a failure */
+    struct registry_event *events; /* REGISTRY_EVENTS_MAX of them, a ring */
+    uint64_t event_count;          /* ever */
+    uint64_t logged;               /* of them */
+    struct cond reaper_wake;
+    bool reaper_ends;
+    pthread_t reaper;
     struct parser parsers[PARSERS_MAX];
     pthread_t keeper;
     struct forecasts *forecasts; /* has a lock of its own */
@@ -151,36 +188,22 @@ struct registry {
 /* NULL when there is none. With the lock. */
 struct model *model_find(struct registry *registry, const char *name);
 
-/* Writes model->why and the log. With the lock. */
-void model_note(struct registry *registry, struct model *model, enum log_level level,
-                const char *format, ...) __attribute__((format(printf, 4, 5)));
-
-/* What all models hold, loads and ending processes included. With the lock. */
-uint64_t registry_used(const struct registry *registry);
-
-/* Drops a reference. The last one hands it to the keeper. With the lock. */
+/* Drops a reference. The last one hands it to the reaper. With the lock. */
 void instance_drop(struct registry *registry, struct instance *instance);
+
+/* Frees an instance without references. Without the lock; waits for its process. */
+void instance_free(struct instance *instance);
 
 void model_free(struct model *model);
 
-/* Takes the instance off its model, whose reference passes to the caller. With the lock. */
-struct instance *model_take_instance(struct model *model);
-
-/* The model's worker has died: the model is cold, and says why. With the lock. */
+/* The model's worker has died by itself: the model is cold, and says why. With the lock. */
 void model_lost(struct registry *registry, struct model *model);
 
-/* Takes the instance off its model in order to end it: its bytes count as ending, the model's reference passes to
- * the caller, who calls instance_end(). With the lock. */
-struct instance *model_evict(struct registry *registry, struct model *model);
+/* Gives a lease back. With the lock. */
+void model_release(struct registry *registry, struct model *model, struct instance *instance);
 
-/* Ends the process of an instance and drops the caller's reference. Without the lock; takes at most a second. */
-void instance_end(struct registry *registry, struct instance *instance);
-
-/* Frees an instance without references. Without the lock. */
-void instance_free(struct instance *instance);
-
-/* Gives `count` leases on the model's instance. With the lock. */
-void model_grant(struct registry *registry, struct model *model, uint32_t count);
+/* Microseconds of the monotonic clock, as the scheduler wants them. */
+int64_t registry_now_us(void);
 
 /* cancel_hook of whoever waits for registry->changed; the argument is the registry. */
 void registry_wake(void *argument);
@@ -257,15 +280,32 @@ bool upstream_lease_rerank(struct lease *lease, const char *query, const char *c
 /* For a lease whose worker has died: loads the model anew. */
 bool lease_renew(struct lease *lease, const struct wait *wait, struct err *err);
 
+/* --- decide.c --- */
+
+/* Does what the scheduler has decided. After each of its events. With the lock. */
+void registry_decide(struct registry *registry);
+
+/* --- notes.c --- */
+
+/* Remembers what was decided about a model or met by it: for `jarvis explain`, for those who listen, for the log (which
+ * the reaper writes). With the lock. */
+void model_note(struct registry *registry, struct model *model, const struct why *why);
+
+/* The last of them; NULL: none. With the lock. */
+const struct why *model_why(const struct model *model);
+
+/* As model_note() for a code without parameters. */
+void model_note_code(struct registry *registry, struct model *model, enum why_code code);
+
 /* --- load.c --- */
 
-/* Starts to load a cold model: model->load. With the lock. */
+/* Starts the thread that prepares a cold model and loads it once the scheduler says so: model->load. With the lock. */
 bool load_start(struct registry *registry, struct model *model, struct err *err);
 
-/* Takes a load that has ended and has no waiters off the list; NULL: there is none. With the lock. */
-struct load *load_take_ended(struct registry *registry);
+/* instance->bytes has changed. With the lock. */
+void model_measured(struct registry *registry, struct instance *instance);
 
-/* Joins and frees it. Without the lock. */
+/* Joins and frees a load that is done. Without the lock. */
 void load_free(struct load *load);
 
 /* The identity of a file now. ERR_MODEL_NOT_FOUND with what to do. */
@@ -277,9 +317,29 @@ void model_question(const struct model *model, const struct file_identity *file,
 
 /* --- admit.c --- */
 
-/* Waits until the model fits into the budget, ending idle ones for it, and reserves its memory: load->reserved. */
-bool load_admit(struct load *load, const struct file_identity *file, const struct wait *wait,
-                struct err *err);
+/* What the model will take, as it is configured and in the ways that may be tried instead, best first. Without the
+ * lock. ret[0..*ret_count), at most SCHEDULER_SHAPES_MAX. */
+bool admit_shapes(struct load *load, const struct file_identity *file, struct scheduler_shape *ret,
+                  size_t *ret_count, struct err *err);
+
+/* Measures the machine and tells the scheduler. With the lock. */
+void admit_measure(struct registry *registry);
+
+/* The error of a request that the scheduler has refused. With the lock. Returns false. */
+bool admit_refusal(const struct model *model, const struct scheduler_block *why, struct err *err);
+
+/* --- reaper.c --- */
+
+bool reaper_start(struct registry *registry, struct err *err);
+
+/* Waits until it has done everything that there is to do, and ends it. Loads have been stopped before. */
+void reaper_stop(struct registry *registry);
+
+/* Gives it the process of an instance to end. With the lock. */
+void reaper_end(struct registry *registry, struct instance *instance);
+
+/* Such a process has ended. With the lock. */
+void reaper_left(struct registry *registry, struct instance *instance);
 
 /* --- memory_watch.c --- */
 
@@ -292,9 +352,6 @@ bool keeper_start(struct registry *registry, struct err *err);
 
 /* Ends the thread and the spare. registry->closing is set before. */
 void keeper_stop(struct registry *registry);
-
-/* Frees what has ended: loads, instances, a spare that died. Without the lock. */
-void keeper_sweep(struct registry *registry);
 
 /* A worker that has said HELLO: the spare, else a new one. Without the lock. */
 bool keeper_take_worker(struct registry *registry, const struct wait *wait, struct worker **ret,

@@ -1,4 +1,4 @@
-/* keeper.c - the thread that keeps a spare worker ready and frees what others have left.
+/* keeper.c - the thread that keeps a spare worker ready.
  *
  * A spare is started, has loaded its back ends and has no model yet: a load that takes it does not wait for a
  * process to start. When starting one fails (no memory, no processes), the keeper tries again after 1 s, then 2 s,
@@ -61,6 +61,9 @@ void keeper_worker_died(void *user, struct worker *worker)
             break;
         }
     }
+    for (struct instance *instance = registry->ending; instance; instance = instance->next)
+        if (instance->worker == worker)
+            reaper_left(registry, instance);
     if (registry->spare == worker) {
         registry->spare = NULL;
         registry->dead_spare = worker;
@@ -70,45 +73,17 @@ void keeper_worker_died(void *user, struct worker *worker)
     mutex_unlock(&registry->lock);
 }
 
-/* Something to free, taken off its list; all NULL: nothing. With the lock. */
-struct leftover {
-    struct load *load;
-    struct instance *instance;
-    struct worker *worker;
-};
-
-static bool take_leftover(struct registry *registry, struct leftover *ret)
+/* Frees a spare that has died. Called with the lock, leaves it meanwhile; false: there was none. */
+static bool bury_spare(struct registry *registry)
 {
-    *ret = (struct leftover){.load = load_take_ended(registry)};
-    if (!ret->load && registry->dead) {
-        ret->instance = registry->dead;
-        registry->dead = ret->instance->next;
-    } else if (!ret->load && registry->dead_spare) {
-        ret->worker = registry->dead_spare;
-        registry->dead_spare = NULL;
-    }
-    return ret->load || ret->instance || ret->worker;
-}
-
-static void free_leftover(const struct leftover *leftover)
-{
-    if (leftover->load)
-        load_free(leftover->load);
-    if (leftover->instance)
-        instance_free(leftover->instance);
-    worker_free(leftover->worker, deadline_in_ms(0));
-}
-
-void keeper_sweep(struct registry *registry)
-{
-    struct leftover leftover;
-    mutex_lock(&registry->lock);
-    while (take_leftover(registry, &leftover)) {
-        mutex_unlock(&registry->lock);
-        free_leftover(&leftover);
-        mutex_lock(&registry->lock);
-    }
+    struct worker *worker = registry->dead_spare;
+    if (!worker)
+        return false;
+    registry->dead_spare = NULL;
     mutex_unlock(&registry->lock);
+    worker_free(worker, deadline_in_ms(0));
+    mutex_lock(&registry->lock);
+    return true;
 }
 
 /* Starts the spare. Called with the lock, leaves it meanwhile. */
@@ -129,7 +104,7 @@ static void make_spare(struct registry *registry)
         cond_broadcast(&registry->changed);
         return;
     }
-    registry->dead_spare = worker; /* it is swept before the next one is made */
+    registry->dead_spare = worker; /* it is buried before the next one is made */
     int doublings = registry->spare_failures < BACK_OFF_DOUBLINGS ? registry->spare_failures
                                                                   : BACK_OFF_DOUBLINGS;
     registry->spare_failures++;
@@ -141,12 +116,9 @@ static void *run_keeper(void *argument)
     struct registry *registry = argument;
     mutex_lock(&registry->lock);
     while (!registry->closing) {
-        struct leftover leftover;
         bool wants_spare = registry->keep_spare && !registry->spare;
-        if (take_leftover(registry, &leftover)) {
-            mutex_unlock(&registry->lock);
-            free_leftover(&leftover);
-            mutex_lock(&registry->lock);
+        if (bury_spare(registry)) {
+            continue;
         } else if (wants_spare && deadline_passed(registry->spare_not_before)) {
             make_spare(registry);
         } else {
@@ -169,6 +141,8 @@ void keeper_stop(struct registry *registry)
     mutex_lock(&registry->lock);
     struct worker *spare = registry->spare;
     registry->spare = NULL;
+    while (bury_spare(registry))
+        continue;
     mutex_unlock(&registry->lock);
     if (spare)
         worker_leave(spare);

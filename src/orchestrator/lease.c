@@ -64,8 +64,9 @@ bool lease_renew(struct lease *lease, const struct wait *wait, struct err *err)
                               NULL, NULL, &fresh, err))
         return false;
     mutex_lock(&registry->lock);
-    lease->model->leases--; /* of the two that we hold now */
     lease->previous[lease->renewals++] = lease->instance;
+    lease->instance->references++; /* of `previous`; of the two leases that we hold now, one goes */
+    model_release(registry, lease->model, lease->instance);
     lease->instance = fresh->instance;
     mutex_unlock(&registry->lock);
     free(fresh);

@@ -1,6 +1,7 @@
-/* load.c - one load: find the file, get the memory, get a worker, have it read the model.
+/* load.c - one load: find the file, tell the scheduler what it needs, wait for its word, get a worker, have it read the
+ * model.
  *
- * Runs on a thread of its own and reports through struct load; those who wait look at it (registry.c). Embedders and
+ * Runs on a thread of its own and tells the scheduler how it ended; those who wait get their answers from there. Embedders and
  * rerankers are hashed at the same time, by one more thread, because what they compute is stored under the hash.
  */
 #include <errno.h>
@@ -11,7 +12,7 @@
 
 #include "orchestrator/internal.h"
 
-enum { LOAD_TRIES = 2 };
+enum { LOAD_TRIES = 2, EVENTS_OF_A_LOAD = 20 /* that tell its progress */ };
 
 /* ---------------------------------------------------------------- the file */
 
@@ -123,6 +124,12 @@ static void tell_progress(struct load *load, const struct frame *frame)
         mutex_lock(&load->registry->lock);
         load->fraction = progress.fraction;
         load->bytes_total = progress.bytes_total;
+        if (load->fraction >= load->told_fraction + 1.0F / EVENTS_OF_A_LOAD) {
+            const struct why why = {
+                .code = WHY_READING, .fraction = load->fraction, .need = load->bytes_total};
+            load->told_fraction = load->fraction;
+            model_note(load->registry, load->model, &why);
+        }
         cond_broadcast(&load->registry->changed);
         mutex_unlock(&load->registry->lock);
     }
@@ -159,18 +166,20 @@ static bool read_model(struct load *load, struct worker *worker, const struct wa
                        struct instance *instance, struct err *err)
 {
     const struct model_entry *entry = &load->model->entry;
+    const struct scheduler_shape *shape = &load->model->plan.shapes[load->model->plan.shape];
     const struct msg_load message = {
         .role = entry->role,
         .path = load->model->path,
-        .context_length = entry->context_length,
+        .context_length = shape->context,
         .slots = entry->slots > 0 ? entry->slots : 1,
         .threads = load->registry->threads,
-        .gpu_layers = entry->gpu_layers,
+        .gpu_layers = shape->gpu_layers,
         .kv_type = entry->kv_type,
         .charset = "",
     };
     mutex_lock(&load->registry->lock);
     load->stage = LOAD_READING;
+    load->started_ns = clock_now_ns();
     mutex_unlock(&load->registry->lock);
     struct str payload;
     str_init(&payload, FRAME_PAYLOAD_MAX);
@@ -244,19 +253,47 @@ static bool file_unchanged(const struct model *model, const struct instance *ins
                          model->entry.name);
 }
 
-static bool load_model(struct load *load, const struct wait *wait, struct instance *instance,
-                       struct err *err)
+/* Tells the scheduler what the model needs and waits until it says start, or stop. */
+static bool await_start(struct load *load, uint64_t file_bytes,
+                        const struct scheduler_shape *shapes, size_t count, struct err *err)
 {
-    if (!model_file(load->model, &instance->file, err) ||
-        !load_admit(load, &instance->file, wait, err)) {
+    struct registry *registry = load->registry;
+    struct model *model = load->model;
+    mutex_lock(&registry->lock);
+    load->stage = LOAD_QUEUED;
+    load->bytes_total = file_bytes;
+    admit_measure(registry);
+    if (!load->stop && !registry->closing) {
+        scheduler_prepared(&registry->scheduler, &model->plan, shapes, count, registry_now_us());
+        registry_decide(registry);
+    }
+    while (!load->admitted && !load->stop && !registry->closing)
+        cond_wait(&registry->changed, &registry->lock, INT64_MAX);
+    bool admitted = load->admitted && !load->stop;
+    load->stage = LOAD_WORKER;
+    mutex_unlock(&registry->lock);
+    return admitted || cancel_error(err);
+}
+
+static bool load_model(struct load *load, struct instance *instance, struct err *err)
+{
+    struct scheduler_shape shapes[SCHEDULER_SHAPES_MAX];
+    size_t count;
+    if (!model_file(load->model, &instance->file, err))
+        return false;
+    if (!admit_shapes(load, &instance->file, shapes, &count, err) ||
+        !await_start(load, instance->file.size, shapes, count, err)) {
         if (load->warm)
             worker_kill(load->warm); /* nothing is in it */
         worker_free(load->warm, deadline_in_ms(0));
         return false;
     }
-    bool ok = load_once(load, wait, instance, err);
+    instance->context = load->model->plan.shapes[load->model->plan.shape].context;
+    const struct wait wait = {.cancel = &load->cancel,
+                              .until = deadline_in_ms(load->registry->load_timeout_ms)};
+    bool ok = load_once(load, &wait, instance, err);
     for (int tries = 1; !ok && err->code == ERR_WORKER_DIED && tries < LOAD_TRIES; tries++)
-        ok = load_once(load, wait, instance, err);
+        ok = load_once(load, &wait, instance, err);
     return ok && file_unchanged(load->model, instance, err);
 }
 
@@ -266,7 +303,7 @@ static bool load_model(struct load *load, const struct wait *wait, struct instan
 static void learn(struct model *model, struct instance *instance)
 {
     instance->bytes = instance->loaded.resident_bytes;
-    if (instance->bytes < model->forecast.bytes)
+    if (model->plan.shape == 0 && instance->bytes < model->forecast.bytes)
         instance->bytes = model->forecast.bytes; /* its buffers fill as it is used */
     if (instance->hash_known) {
         model->hashed_file = instance->file;
@@ -275,44 +312,71 @@ static void learn(struct model *model, struct instance *instance)
     }
 }
 
-static void succeed(struct load *load, struct instance *instance, int64_t started_ns)
+/* What the model holds of each device: measured on the machine, as planned elsewhere. */
+static struct scheduler_bytes held_by(const struct registry *registry,
+                                      const struct instance *instance)
+{
+    const struct scheduler_model *plan = &instance->model->plan;
+    struct scheduler_bytes held = plan->shapes[plan->shape].bytes;
+    held.on[registry->cpu] = instance->bytes;
+    return held;
+}
+
+void model_measured(struct registry *registry, struct instance *instance)
+{
+    if (instance->model->instance != instance)
+        return;
+    struct scheduler_bytes held = held_by(registry, instance);
+    scheduler_measured(&registry->scheduler, &instance->model->plan, &held, registry_now_us());
+    registry_decide(registry);
+}
+
+static void succeed(struct load *load, struct instance *instance)
 {
     struct registry *registry = load->registry;
     struct model *model = load->model;
-    char bytes[MEMORY_TEXT];
+    double ms = clock_ms_since(load->started_ns);
     learn(model, instance);
     instance->references = 1;
+    instance->model = model;
+    if (registry->closing) {
+        reaper_end(registry, instance);
+        return;
+    }
     model->instance = instance;
     model->failed = false;
-    load->instance = instance;
-    load->ok = true;
-    memory_format(instance->bytes, bytes);
-    model_note(registry, model, LOG_INFO, "loaded in %.0f ms, takes %s", clock_ms_since(started_ns),
-               bytes);
-    if (load->waiters > 0)
-        model_grant(registry, model, load->waiters);
-    if (worker_is_dead(instance->worker)) /* before anybody could be told of it */
-        model_lost(registry, model);
+    struct scheduler_bytes held = held_by(registry, instance);
+    const struct why why = {.code = WHY_LOADED, .need = instance->bytes, .seconds = ms / 1000};
+    scheduler_load_done(&registry->scheduler, &model->plan, &held, (int64_t)(ms * 1000),
+                        registry_now_us());
+    model_note(registry, model, &why);
+    registry_decide(registry);
+    if (model->instance == instance && worker_is_dead(instance->worker))
+        model_lost(registry, model); /* before anybody could be told of it */
 }
 
 static void fail(struct load *load, const struct err *err)
 {
+    struct registry *registry = load->registry;
     struct model *model = load->model;
-    load->err = *err;
-    model->failed = err->code != ERR_CANCELLED;
-    model_note(load->registry, model, model->failed ? LOG_WARN : LOG_INFO, "not loaded: %s",
-               err_message(err, LANG_EN));
+    bool stopped = load->stop || err->code == ERR_CANCELLED;
+    model->load_err = *err;
+    model->failed = !stopped;
+    if (!stopped) {
+        struct why why = {.code = WHY_FAILED};
+        why_put_error(&why, err);
+        model_note(registry, model, &why);
+    }
     if (load->crashed || err->code == ERR_WORKER_DIED || err->code == ERR_PROTOCOL)
-        model_trouble(load->registry, model, NULL, err_message(err, LANG_EN));
+        model_trouble(registry, model, NULL, err_message(err, LANG_EN));
+    scheduler_load_failed(&registry->scheduler, &model->plan, registry_now_us());
+    registry_decide(registry);
 }
 
 static void *run_load(void *argument)
 {
     struct load *load = argument;
     struct registry *registry = load->registry;
-    int64_t started_ns = clock_now_ns();
-    const struct wait wait = {.cancel = &load->cancel,
-                              .until = deadline_in_ms(registry->load_timeout_ms)};
     struct cancel_hook hook = {.fire = registry_wake, .argument = registry};
     struct err err;
     bool ok = false;
@@ -320,7 +384,7 @@ static void *run_load(void *argument)
     if (instance) {
         arena_init(&instance->arena, INSTANCE_ARENA_MAX);
         cancel_watch(&load->cancel, &hook);
-        ok = load_model(load, &wait, instance, &err);
+        ok = load_model(load, instance, &err);
         cancel_unwatch(&load->cancel, &hook);
     } else {
         err_no_memory(&err);
@@ -328,18 +392,18 @@ static void *run_load(void *argument)
     if (ok) {
         struct memory_question question;
         model_question(load->model, &instance->file, &question);
+        question.context = instance->context;
         memory_seen(registry, &question, instance->loaded.resident_bytes, &instance->sample);
     }
     mutex_lock(&registry->lock);
-    load->reserved = 0;
     load->model->load = NULL;
-    load->done = true;
     if (ok)
-        succeed(load, instance, started_ns);
+        succeed(load, instance);
     else
         fail(load, &err);
+    load->done = true;
     cond_broadcast(&registry->changed);
-    cond_signal(&registry->keeper_wake);
+    cond_signal(&registry->reaper_wake);
     mutex_unlock(&registry->lock);
     if (!ok && instance)
         instance_free(instance);
@@ -365,18 +429,6 @@ bool load_start(struct registry *registry, struct model *model, struct err *err)
     *end = load; /* the thread waits for the lock before it looks */
     model->load = load;
     return true;
-}
-
-struct load *load_take_ended(struct registry *registry)
-{
-    for (struct load **at = &registry->loads; *at; at = &(*at)->next) {
-        struct load *load = *at;
-        if (load->done && load->waiters == 0) {
-            *at = load->next;
-            return load;
-        }
-    }
-    return NULL;
 }
 
 void load_free(struct load *load)

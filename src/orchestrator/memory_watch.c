@@ -43,12 +43,13 @@ void memory_watch(struct lease *lease)
         return;
     struct memory_question question;
     model_question(lease->model, &instance->file, &question);
+    question.context = instance->context;
     memory_seen(registry, &question, held, &instance->sample);
     mutex_lock(&registry->lock);
     instance->held = held;
     if (held > instance->bytes) {
         instance->bytes = held;
-        cond_broadcast(&registry->changed);
+        model_measured(registry, instance);
     }
     mutex_unlock(&registry->lock);
 }

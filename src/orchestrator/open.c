@@ -23,8 +23,10 @@ static void registry_free(struct registry *registry)
         model_free(registry->models[i]);
     free(registry->models);
     forecasts_close(registry->forecasts);
+    free(registry->events);
     free(registry->program);
     free(registry->models_dir);
+    cond_destroy(&registry->reaper_wake);
     cond_destroy(&registry->keeper_wake);
     cond_destroy(&registry->changed);
     mutex_destroy(&registry->lock);
@@ -66,6 +68,37 @@ static struct breaker_policy breaker_policy_of(const struct config *config)
     };
 }
 
+/* Asks for the models that shall be there from the beginning; nobody waits for them. */
+static void preload(struct registry *registry)
+{
+    int64_t until_us = registry_now_us() + registry->load_timeout_ms * 1000;
+    mutex_lock(&registry->lock);
+    for (size_t i = 0; i < registry->model_count; i++) {
+        struct model *model = registry->models[i];
+        if (!model->entry.preload || model->upstream)
+            continue;
+        scheduler_request(&registry->scheduler, &model->plan, &model->preload, until_us,
+                          registry_now_us());
+        registry_decide(registry);
+    }
+    mutex_unlock(&registry->lock);
+}
+
+static bool start_threads(struct registry *registry, struct err *err)
+{
+    registry->events = calloc(REGISTRY_EVENTS_MAX, sizeof(*registry->events));
+    if (!registry->events)
+        return err_no_memory(err);
+    if (!reaper_start(registry, err))
+        return false;
+    if (!keeper_start(registry, err)) {
+        reaper_stop(registry);
+        return false;
+    }
+    preload(registry);
+    return true;
+}
+
 static bool fill(struct registry *registry, const struct registry_options *options, struct err *err)
 {
     const struct config *config = options->config;
@@ -99,7 +132,7 @@ static bool fill(struct registry *registry, const struct registry_options *optio
                    err) ||
         !add_house(registry, REGISTRY_HOUSE_SPEECH, ROLE_SPEECH, options->house_speech, err))
         return false;
-    return keeper_start(registry, err);
+    return start_threads(registry, err);
 }
 
 bool registry_open(const struct registry_options *options, struct registry **ret, struct err *err)
@@ -114,6 +147,9 @@ bool registry_open(const struct registry_options *options, struct registry **ret
     mutex_init(&registry->lock);
     cond_init(&registry->changed);
     cond_init(&registry->keeper_wake);
+    cond_init(&registry->reaper_wake);
+    scheduler_init(&registry->scheduler, OVERTAKES_MAX, (int64_t)DRAIN_MS * 1000);
+    registry->cpu = scheduler_device_add(&registry->scheduler, "cpu");
     cancel_init(&registry->closing_cancel);
     if (!fill(registry, options, err)) {
         registry_free(registry);
@@ -123,48 +159,20 @@ bool registry_open(const struct registry_options *options, struct registry **ret
     return true;
 }
 
-/* Cancels all loads and waits until they have ended: their workers are killed, so it is soon. */
-static void stop_loads(struct registry *registry)
-{
-    mutex_lock(&registry->lock);
-    while (registry->loads) {
-        struct load *load = registry->loads;
-        bool stop = !load->done && !load->abandoned;
-        load->abandoned = load->abandoned || stop;
-        mutex_unlock(&registry->lock);
-        if (stop)
-            cancel_fire(&load->cancel);
-        keeper_sweep(registry);
-        mutex_lock(&registry->lock);
-        if (registry->loads == load && !load->done)
-            cond_wait(&registry->changed, &registry->lock, deadline_in_ms(WORKER_GRACE_MS));
-    }
-    mutex_unlock(&registry->lock);
-}
-
-/* Tells all workers to leave first, then waits for each, so that they leave at the same time. */
+/* Calls all loads off and hands all models to the reaper, so that their processes end at the same time. */
 static void stop_models(struct registry *registry)
 {
-    struct instance *stopping = NULL;
     mutex_lock(&registry->lock);
+    for (struct load *load = registry->loads; load; load = load->next)
+        load->stop = true;
     for (size_t i = 0; i < registry->model_count; i++) {
-        struct instance *instance = model_take_instance(registry->models[i]);
-        if (instance) {
-            instance->next = stopping;
-            stopping = instance;
-        }
+        struct instance *instance = registry->models[i]->instance;
+        registry->models[i]->instance = NULL;
+        if (instance)
+            reaper_end(registry, instance);
     }
+    cond_signal(&registry->reaper_wake);
     mutex_unlock(&registry->lock);
-    for (struct instance *instance = stopping; instance; instance = instance->next)
-        worker_leave(instance->worker);
-    deadline grace = deadline_in_ms(WORKER_GRACE_MS);
-    while (stopping) {
-        struct instance *instance = stopping;
-        stopping = instance->next;
-        worker_free(instance->worker, grace);
-        instance->worker = NULL;
-        instance_free(instance);
-    }
 }
 
 void registry_close(struct registry *registry)
@@ -178,9 +186,8 @@ void registry_close(struct registry *registry)
     mutex_unlock(&registry->lock);
     cancel_fire(&registry->closing_cancel);
     keeper_stop(registry);
-    stop_loads(registry);
-    parsers_close(registry);
     stop_models(registry);
-    keeper_sweep(registry);
+    parsers_close(registry);
+    reaper_stop(registry);
     registry_free(registry);
 }

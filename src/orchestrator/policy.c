@@ -53,10 +53,15 @@ void model_trouble(struct registry *registry, struct model *model, struct worker
     if (worker)
         worker_last_words(worker, model->last_words);
     model->failed_us = clock_wall_us();
-    if (breaker_look(&model->breaker, now, &wait_ms) == BREAKER_OPEN)
-        model_note(registry, model, LOG_WARN,
-                   "left alone for %u s after %u failures in a row; the last: %.150s",
-                   (wait_ms + 999) / 1000, model->breaker.failures, model->cause);
+    if (breaker_look(&model->breaker, now, &wait_ms) != BREAKER_OPEN)
+        return;
+    struct why why = {
+        .code = WHY_CIRCUIT_OPEN,
+        .seconds = (double)wait_ms / 1000,
+        .have = model->breaker.failures,
+    };
+    why_put_cause(&why, model->cause);
+    model_note(registry, model, &why);
 }
 
 void lease_succeeded(struct lease *lease)

@@ -1,22 +1,24 @@
 /* registry.c - the table of models, and who may use them.
  *
+ * Who decides. Which model is loaded, waits or has to go is the scheduler's business (scheduler.h), which is pure. This
+ * layer tells it what happens and does what it says: whoever causes an event calls it with the lock held and then
+ * registry_decide() (decide.c).
+ *
  * Threads. Callers' threads acquire, use and release. Each load runs on a thread of its own (load.c), so it outlives
- * the caller who asked first, and several go on at once. The keeper (keeper.c) keeps a spare worker ready and frees
- * what others have left. Each worker has a reader thread (worker.c), which reports its death.
+ * the caller who asked first, and several go on at once. The reaper (reaper.c) ends, joins and frees; the keeper
+ * (keeper.c) keeps a spare worker ready. Each worker has a reader thread (worker.c), which reports its death.
  *
  * Locks, in the order in which one thread may take them:
  *     1. the lock of a struct cancel (its hooks run under it)
  *     2. registry->lock
  *     3. the lock of a worker
  * So cancel_*() is never called with 2 or 3 held; cancel_is_set(), which takes no lock, may be. Nothing that waits
- * for a process (worker_free, a call) happens under 2. One condition, `changed`, tells everybody who waits for
- * something in the table; there are few waiters, and each looks again at what it waits for.
+ * for a process (worker_free, a call) and no writing to the log happens under 2. One condition, `changed`, tells
+ * everybody who waits for something in the table; there are few waiters, and each looks again at what it waits for.
  *
  * A model's worker is ended only while it has no lease. When a load ends, its waiters get their leases in the same
  * critical section, so nothing can evict the model before those who waited for it have used it.
  */
-#include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +26,8 @@
 #include "base/fs.h"
 #include "base/vec.h"
 #include "orchestrator/internal.h"
+
+enum { UNLOAD_MS = 5 * WORKER_GRACE_MS };
 
 /* ---------------------------------------------------------------- models */
 
@@ -35,15 +39,9 @@ struct model *model_find(struct registry *registry, const char *name)
     return NULL;
 }
 
-void model_note(struct registry *registry, struct model *model, enum log_level level,
-                const char *format, ...)
+int64_t registry_now_us(void)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(model->why, sizeof(model->why), format, arguments);
-    va_end(arguments);
-    const struct log_field field = log_text("model", model->entry.name);
-    log_write(registry->log, level, LOG_EVENT_MODEL, NULL, &field, 1, "%s", model->why);
+    return clock_now_ns() / 1000;
 }
 
 void model_free(struct model *model)
@@ -82,6 +80,12 @@ static bool model_new(const struct registry *registry, const struct model_entry 
         model_free(model);
         return err_no_memory(err);
     }
+    model->plan.user = model;
+    model->plan.pinned = entry->pin;
+    model->plan.ttl_us = (int64_t)entry->ttl_s * 1000000;
+    for (uint32_t i = 0; i < entry->alternative_count; i++)
+        if (entry->alternatives[i] == ALTERNATIVE_FALLBACK)
+            model->plan.prefers_fallback = true;
     *ret = model;
     return true;
 }
@@ -108,7 +112,7 @@ bool registry_add(struct registry *registry, const struct model_entry *entry, st
     mutex_lock(&registry->lock);
     struct model *same = model_find(registry, entry->name);
     bool ok = true;
-    if (same && (same->leases > 0 || same->load || same->instance)) {
+    if (same && !scheduler_remove(&registry->scheduler, &same->plan)) {
         ok = in_use(same, err);
     } else if (same) {
         for (size_t i = 0; i < registry->model_count; i++)
@@ -121,6 +125,8 @@ bool registry_add(struct registry *registry, const struct model_entry *entry, st
     } else {
         ok = false;
     }
+    if (ok)
+        scheduler_add(&registry->scheduler, &made->plan);
     mutex_unlock(&registry->lock);
     model_free(ok ? gone : made);
     return ok;
@@ -149,34 +155,41 @@ static const struct model *leaning_on(const struct registry *registry, const cha
     return NULL;
 }
 
-/* Ends the worker of an idle model, if it has one, and takes the model off the table if asked. */
+/* Asks the scheduler to let the model go, and waits until its process has ended. With the lock, which it leaves
+ * meanwhile: the model may be gone afterwards. */
+static bool let_go(struct registry *registry, const char *name, struct model *model,
+                   struct err *err)
+{
+    deadline until = deadline_in_ms(UNLOAD_MS);
+    if (!scheduler_unload(&registry->scheduler, &model->plan, registry_now_us()))
+        return in_use(model, err);
+    registry_decide(registry);
+    while (model && model->plan.state == SCHEDULER_UNLOADING && !registry->closing &&
+           cond_wait(&registry->changed, &registry->lock, until))
+        model = model_find(registry, name);
+    return true;
+}
+
 static bool put_away(struct registry *registry, const char *name, bool remove, struct err *err)
 {
     mutex_lock(&registry->lock);
     struct model *model = model_find(registry, name);
-    struct instance *instance = NULL;
-    bool ok = false;
     const struct model *leans = remove ? leaning_on(registry, name) : NULL;
-    if (!model) {
-        unknown_model(name, err);
-    } else if (leans) {
-        err_set_param(err, ERR_CONFLICT, "model",
-                      "model \"%s\" is a fallback of \"%s\"; take it out of that one's "
-                      "\"fallback\" first",
-                      name, leans->entry.name);
-    } else if (model->leases > 0 || model->load) {
-        in_use(model, err);
-    } else {
-        ok = true;
-        instance = model_evict(registry, model);
-        if (instance)
-            model_note(registry, model, LOG_INFO, "unloaded on request");
-        if (remove)
+    bool ok = model ? true : unknown_model(name, err);
+    if (ok && leans)
+        ok = err_set_param(err, ERR_CONFLICT, "model",
+                           "model \"%s\" is a fallback of \"%s\"; take it out of that one's "
+                           "\"fallback\" first",
+                           name, leans->entry.name);
+    ok = ok && let_go(registry, name, model, err);
+    if (ok && remove) {
+        model = model_find(registry, name); /* somebody else may have removed it meanwhile */
+        ok = model ? scheduler_remove(&registry->scheduler, &model->plan) || in_use(model, err)
+                   : unknown_model(name, err);
+        if (ok)
             unlist(registry, model);
     }
     mutex_unlock(&registry->lock);
-    if (instance)
-        instance_end(registry, instance);
     if (ok && remove)
         model_free(model);
     return ok;
@@ -190,6 +203,19 @@ bool registry_remove(struct registry *registry, const char *name, struct err *er
 bool registry_unload(struct registry *registry, const char *name, struct err *err)
 {
     return put_away(registry, name, false, err);
+}
+
+bool registry_pin(struct registry *registry, const char *name, bool pinned, struct err *err)
+{
+    mutex_lock(&registry->lock);
+    struct model *model = model_find(registry, name);
+    if (model && model->plan.pinned != pinned) {
+        scheduler_pin(&registry->scheduler, &model->plan, pinned, registry_now_us());
+        model_note_code(registry, model, pinned ? WHY_PINNED : WHY_UNPINNED);
+        registry_decide(registry);
+    }
+    mutex_unlock(&registry->lock);
+    return model || unknown_model(name, err);
 }
 
 bool registry_default(struct registry *registry, enum model_role role, char *out, size_t size)
@@ -209,40 +235,19 @@ bool registry_default(struct registry *registry, enum model_role role, char *out
 
 /* ---------------------------------------------------------------- instances */
 
-uint64_t registry_used(const struct registry *registry)
-{
-    uint64_t used = registry->ending_bytes;
-    for (size_t i = 0; i < registry->model_count; i++)
-        if (registry->models[i]->instance)
-            used += registry->models[i]->instance->bytes;
-    for (const struct load *load = registry->loads; load; load = load->next)
-        used += load->reserved;
-    return used;
-}
-
-struct instance *model_take_instance(struct model *model)
-{
-    struct instance *instance = model->instance;
-    model->instance = NULL;
-    return instance;
-}
-
 void model_lost(struct registry *registry, struct model *model)
 {
-    struct instance *instance = model_take_instance(model);
+    struct instance *instance = model->instance;
+    struct why why = {.code = WHY_DIED};
     char cause[PROCESS_CAUSE_MAX];
     worker_cause(instance->worker, cause);
-    model_note(registry, model, LOG_WARN, "its worker process ended: %s", cause);
+    why_put_cause(&why, cause);
+    model->instance = NULL;
+    scheduler_unloaded(&registry->scheduler, &model->plan, registry_now_us());
+    model_note(registry, model, &why);
     model_trouble(registry, model, instance->worker, cause);
     instance_drop(registry, instance);
-}
-
-struct instance *model_evict(struct registry *registry, struct model *model)
-{
-    struct instance *instance = model_take_instance(model);
-    if (instance)
-        registry->ending_bytes += instance->bytes;
-    return instance;
+    registry_decide(registry);
 }
 
 void instance_drop(struct registry *registry, struct instance *instance)
@@ -251,7 +256,7 @@ void instance_drop(struct registry *registry, struct instance *instance)
         return;
     instance->next = registry->dead;
     registry->dead = instance;
-    cond_signal(&registry->keeper_wake);
+    cond_signal(&registry->reaper_wake);
 }
 
 void instance_free(struct instance *instance)
@@ -259,18 +264,6 @@ void instance_free(struct instance *instance)
     worker_free(instance->worker, deadline_in_ms(0));
     arena_free(&instance->arena);
     free(instance);
-}
-
-void instance_end(struct registry *registry, struct instance *instance)
-{
-    worker_leave(instance->worker);
-    worker_free(instance->worker, deadline_in_ms(WORKER_GRACE_MS));
-    mutex_lock(&registry->lock);
-    instance->worker = NULL;
-    registry->ending_bytes -= instance->bytes;
-    instance_drop(registry, instance);
-    cond_broadcast(&registry->changed);
-    mutex_unlock(&registry->lock);
 }
 
 /* ---------------------------------------------------------------- leases */
@@ -283,98 +276,57 @@ void registry_wake(void *argument)
     mutex_unlock(&registry->lock);
 }
 
-void model_grant(struct registry *registry, struct model *model, uint32_t count)
+void model_release(struct registry *registry, struct model *model, struct instance *instance)
 {
-    model->leases += count;
-    model->uses += count;
-    model->instance->references += count;
-    model->last_use = ++registry->tick;
-    model->last_use_us = clock_wall_us();
-}
-
-/* Gives a lease back. */
-static void give_back(struct registry *registry, struct model *model, struct instance *instance)
-{
-    model->leases--;
-    model->last_use = ++registry->tick;
     model->last_use_us = clock_wall_us();
     instance_drop(registry, instance);
-    if (model->leases == 0)
-        cond_broadcast(&registry->changed);
-}
-
-/* Leaves a load that is still going on. The last to leave cancels it; it counts as waiter until that is done, so
- * that the load stays. */
-static void leave_load(struct registry *registry, struct load *load)
-{
-    if (load->waiters == 1 && !load->done) {
-        load->abandoned = true;
-        mutex_unlock(&registry->lock);
-        cancel_fire(&load->cancel);
-        mutex_lock(&registry->lock);
-    }
-    load->waiters--;
-    if (load->done && load->ok) /* it ended meanwhile, and gave us a lease */
-        give_back(registry, load->model, load->instance);
-    if (load->done && load->waiters == 0)
-        cond_signal(&registry->keeper_wake);
-}
-
-/* Why a wait in the table has ended without what was waited for. */
-static bool wait_failed(const struct load *load, const struct wait *wait, struct err *err)
-{
-    if (cancel_is_set(wait->cancel))
-        return cancel_error(err);
-    if (load->stage == LOAD_MEMORY && load->blocked.code != ERR_NONE) {
-        if (err)
-            *err = load->blocked;
-        return false;
-    }
-    return err_set_param(err, ERR_TIMEOUT, "model",
-                         "model \"%s\" was not loaded in time (%d%% done); try again, or allow "
-                         "more time",
-                         load->model->entry.name, (int)(load->fraction * 100));
+    scheduler_release(&registry->scheduler, &model->plan, registry_now_us());
+    registry_decide(registry);
+    if (model->plan.leases == 0 && model->plan.ttl_us > 0)
+        cond_signal(&registry->reaper_wake); /* its time begins */
 }
 
 struct progress {
     registry_progress *tell;
     void *user;
+    float told;
 };
 
-/* Waits for the model's load. With the lock, which it leaves while it waits or tells of progress. */
-static bool await_load(struct registry *registry, struct load *load, const struct wait *wait,
-                       const struct progress *progress, struct lease *lease, struct err *err)
+/* Tells how far the load is, when that is news. Called with the lock, leaves it meanwhile; false: no news. */
+static bool tell_progress(struct registry *registry, const struct model *model,
+                          struct progress *progress)
 {
-    float told = -1;
-    bool on_time = true;
-    load->waiters++;
-    while (!load->done && on_time && !cancel_is_set(wait->cancel)) {
-        if (progress->tell && load->stage == LOAD_READING && load->fraction > told) {
-            told = load->fraction;
-            uint64_t bytes_total = load->bytes_total;
-            mutex_unlock(&registry->lock);
-            progress->tell(progress->user, load->model->entry.name, told, bytes_total);
-            mutex_lock(&registry->lock);
-        } else {
-            on_time = cond_wait(&registry->changed, &registry->lock, wait->until);
+    const struct load *load = model->load;
+    if (!progress->tell || !load || load->stage != LOAD_READING || load->fraction <= progress->told)
+        return false;
+    progress->told = load->fraction;
+    uint64_t bytes_total = load->bytes_total;
+    mutex_unlock(&registry->lock);
+    progress->tell(progress->user, model->entry.name, progress->told, bytes_total);
+    mutex_lock(&registry->lock);
+    return true;
+}
+
+/* Waits until the scheduler has answered. With the lock, which it leaves while it waits. */
+static void await_answer(struct registry *registry, struct waiter *waiter, const struct wait *wait,
+                         struct progress *progress)
+{
+    while (!waiter->done) {
+        bool give_up = cancel_is_set(wait->cancel) || registry->closing;
+        if (give_up) {
+            scheduler_withdraw(&registry->scheduler, &waiter->ticket, registry_now_us());
+            waiter->done = true;
+            if (registry->closing)
+                err_set(&waiter->err, ERR_UNAVAILABLE, "the service is stopping; try again later");
+            else
+                cancel_error(&waiter->err);
+            registry_decide(registry);
+        } else if (!tell_progress(registry, waiter->model, progress) &&
+                   !cond_wait(&registry->changed, &registry->lock, wait->until)) {
+            scheduler_tick(&registry->scheduler, registry_now_us());
+            registry_decide(registry);
         }
     }
-    if (!load->done) {
-        wait_failed(load, wait, err);
-        leave_load(registry, load);
-        return false;
-    }
-    load->waiters--;
-    if (load->waiters == 0)
-        cond_signal(&registry->keeper_wake);
-    if (!load->ok) {
-        if (err)
-            *err = load->err;
-        return false;
-    }
-    lease->model = load->model;
-    lease->instance = load->instance;
-    return true;
 }
 
 static bool check_role(const struct model *model, enum model_role role, struct err *err)
@@ -388,36 +340,35 @@ static bool check_role(const struct model *model, enum model_role role, struct e
 
 /* With the lock. */
 static bool acquire(struct registry *registry, const char *name, enum model_role role,
-                    const struct wait *wait, const struct progress *progress, struct lease *lease,
+                    const struct wait *wait, struct progress *progress, struct lease *lease,
                     struct err *err)
 {
-    for (;;) {
-        struct model *model = model_find(registry, name);
-        if (!model)
-            return unknown_model(name, err);
-        if (!check_role(model, role, err))
-            return false;
-        if (cancel_is_set(wait->cancel))
-            return cancel_error(err);
-        if (registry->closing)
-            return err_set(err, ERR_UNAVAILABLE, "the service is stopping; try again later");
-        if (model->instance && worker_is_dead(model->instance->worker))
-            model_lost(registry, model); /* its reader thread is about to tell us */
-        if (model->instance) {
-            model_grant(registry, model, 1);
-            lease->model = model;
-            lease->instance = model->instance;
-            return true;
-        }
-        if (!model->load && !load_start(registry, model, err))
-            return false;
-        if (!model->load->abandoned)
-            return await_load(registry, model->load, wait, progress, lease, err);
-        /* Its waiters have left and it is being cancelled: the next load is ours. */
-        if (!cond_wait(&registry->changed, &registry->lock, wait->until))
-            return err_set_param(err, ERR_TIMEOUT, "model",
-                                 "model \"%s\" was not loaded in time; try again", name);
+    struct model *model = model_find(registry, name);
+    if (!model)
+        return unknown_model(name, err);
+    if (!check_role(model, role, err))
+        return false;
+    if (cancel_is_set(wait->cancel))
+        return cancel_error(err);
+    if (registry->closing)
+        return err_set(err, ERR_UNAVAILABLE, "the service is stopping; try again later");
+    if (model->instance && worker_is_dead(model->instance->worker))
+        model_lost(registry, model); /* its reader thread is about to tell us */
+    struct waiter waiter = {.model = model};
+    waiter.ticket.user = &waiter;
+    int64_t until_us = wait->until == INT64_MAX ? INT64_MAX : wait->until / 1000;
+    scheduler_request(&registry->scheduler, &model->plan, &waiter.ticket, until_us,
+                      registry_now_us());
+    registry_decide(registry);
+    await_answer(registry, &waiter, wait, progress);
+    if (!waiter.ok) {
+        if (err)
+            *err = waiter.err;
+        return false;
     }
+    lease->model = model;
+    lease->instance = waiter.instance;
+    return true;
 }
 
 bool registry_acquire_one(struct registry *registry, const char *name, enum model_role role,
@@ -428,7 +379,7 @@ bool registry_acquire_one(struct registry *registry, const char *name, enum mode
     if (!lease)
         return err_no_memory(err);
     lease->registry = registry;
-    const struct progress told = {.tell = progress, .user = user};
+    struct progress told = {.tell = progress, .user = user, .told = -1};
     struct cancel_hook hook = {.fire = registry_wake, .argument = registry};
     cancel_watch(wait->cancel, &hook);
     mutex_lock(&registry->lock);
@@ -450,7 +401,7 @@ void lease_release_one(struct lease *lease)
     mutex_lock(&registry->lock);
     for (int i = 0; i < lease->renewals; i++)
         instance_drop(registry, lease->previous[i]);
-    give_back(registry, lease->model, lease->instance);
+    model_release(registry, lease->model, lease->instance);
     mutex_unlock(&registry->lock);
     free(lease);
 }

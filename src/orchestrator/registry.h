@@ -27,6 +27,7 @@
 #include "config/config.h"
 #include "ipc/protocol.h"
 #include "observe/log.h"
+#include "orchestrator/why.h"
 
 struct registry;
 struct lease;
@@ -173,7 +174,18 @@ struct model_status {
     uint32_t in_flight; /* leases out */
     uint64_t uses;
     int64_t last_use_us; /* wall clock; 0 for never */
-    char why[256];       /* English: last decision or failure */
+    struct why why;      /* the last decision or failure */
+    uint64_t order;      /* of the last use, over all models: larger is later; 0: never */
+    const char *stage; /* what the state means in detail: "queued", "claiming", "unloading", … */
+    bool pinned;
+    bool preload;
+    uint32_t ttl_s;
+    uint32_t queue;          /* requests that wait for it */
+    uint32_t overtaken;      /* by others, since it waits for memory */
+    char device[32];         /* where it is, or will be; "" when nothing of it is loaded */
+    uint64_t reserved_bytes; /* that count against the budget now */
+    double load_ms;          /* that its last load took; 0: never */
+    uint64_t bytes_total;    /* while loading: of the file */
     /* What keeps failing: */
     const char *circuit; /* "closed" "open" "half_open"; of an upstream: that of its best address */
     uint32_t retry_in_ms;  /* until the next try is allowed; 0: now */
@@ -193,7 +205,31 @@ struct registry_memory {
 };
 void registry_memory(struct registry *registry, struct registry_memory *ret);
 
-/* Ends an idle model's worker; ERR_BUSY when it has leases. */
+/* Ends an idle model's worker, and waits until it has ended; ERR_BUSY when it has leases or is being loaded. */
 bool registry_unload(struct registry *registry, const char *name, struct err *err);
+
+/* A pinned model is not unloaded to make room, nor for being idle. Until the service ends: the configuration's "pin"
+ * stays as it is. */
+bool registry_pin(struct registry *registry, const char *name, bool pinned, struct err *err);
+
+/* The last decisions about a model, oldest first, into rows[0..max); *ret_count of them. */
+bool registry_explain(struct registry *registry, const char *name, struct why *rows, size_t max,
+                      size_t *ret_count, struct err *err);
+
+/* What was decided about any model, as it happens. */
+struct registry_event {
+    uint64_t number; /* from 1, one more each */
+    char model[WHY_NAME_MAX];
+    enum model_state state; /* after it */
+    struct why why;
+};
+
+/* The number of the last event so far. */
+uint64_t registry_event_last(struct registry *registry);
+
+/* Waits for events after number `after` and copies up to `max`: how many, 0 when none came in time or the registry
+ * closes. Who is slower than the registry misses the oldest: then their numbers have a gap. */
+size_t registry_events(struct registry *registry, uint64_t after, const struct wait *wait,
+                       struct registry_event *rows, size_t max);
 
 #endif

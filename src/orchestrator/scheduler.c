@@ -444,6 +444,13 @@ void scheduler_withdraw(struct scheduler *scheduler, struct scheduler_ticket *ti
     plan(scheduler);
 }
 
+void scheduler_lend(struct scheduler *scheduler, struct scheduler_model *model, int64_t now_us)
+{
+    come_to(scheduler, now_us);
+    model->leases++;
+    note_use(scheduler, model);
+}
+
 void scheduler_release(struct scheduler *scheduler, struct scheduler_model *model, int64_t now_us)
 {
     come_to(scheduler, now_us);

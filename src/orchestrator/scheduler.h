@@ -204,6 +204,10 @@ void scheduler_request(struct scheduler *scheduler, struct scheduler_model *mode
 void scheduler_withdraw(struct scheduler *scheduler, struct scheduler_ticket *ticket,
                         int64_t now_us);
 
+/* A lease on a model that takes no memory here, because another server answers for it: the use counts, nothing is
+ * loaded. */
+void scheduler_lend(struct scheduler *scheduler, struct scheduler_model *model, int64_t now_us);
+
 /* A lease is given back. */
 void scheduler_release(struct scheduler *scheduler, struct scheduler_model *model, int64_t now_us);
 

@@ -164,9 +164,8 @@ bool upstream_acquire(struct registry *registry, struct model *model, struct lea
     lease->model = model;
     lease->remote_hash = identity(&model->entry);
     upstream_describe(model->upstream, &lease->remote);
-    model->leases++;
+    scheduler_lend(&registry->scheduler, &model->plan, registry_now_us());
     model->uses++;
-    model->last_use = ++registry->tick;
     model->last_use_us = clock_wall_us();
     *ret = lease;
     return true;
@@ -176,8 +175,8 @@ void upstream_release(struct lease *lease)
 {
     struct registry *registry = lease->registry;
     mutex_lock(&registry->lock);
-    lease->model->leases--;
-    lease->model->last_use = ++registry->tick;
+    scheduler_release(&registry->scheduler, &lease->model->plan, registry_now_us());
+    registry_decide(registry);
     lease->model->last_use_us = clock_wall_us();
     mutex_unlock(&registry->lock);
     free(lease);
@@ -199,6 +198,5 @@ void upstream_status(struct model *model, struct model_status *row)
     row->dimensions = described.dimensions;
     snprintf(row->path, sizeof(row->path), "%.500s", model->entry.upstream->urls[0]);
     snprintf(row->cause, sizeof(row->cause), "%s", status.cause);
-    snprintf(row->why, sizeof(row->why), "another server: %u of %u addresses can be used",
-             status.usable, status.addresses);
+    row->why = (struct why){.code = WHY_ELSEWHERE, .have = status.usable, .need = status.addresses};
 }

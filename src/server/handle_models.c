@@ -29,24 +29,66 @@ static void begin_model(struct writer *writer, const char *name)
     writer_text(writer, "owned_by", "jarvis");
 }
 
-static void write_model(struct writer *writer, const struct model_status *model)
+/* Why the model is as it is: in words, and as a code with its parameters. */
+static void write_why(struct writer *writer, const struct why *why, enum lang lang)
+{
+    char words[WHY_TEXT_MAX];
+    why_render(why, lang, words);
+    writer_text(writer, "why", words);
+    writer_object(writer, "reason");
+    writer_text(writer, "code", why_name(why->code));
+    writer_number(writer, "at", (double)why->at_us / 1e6);
+    if (why->other[0])
+        writer_text(writer, "other", why->other);
+    if (why->need > 0)
+        writer_uint(writer, "need_bytes", why->need);
+    if (why->have > 0)
+        writer_uint(writer, "have_bytes", why->have);
+    if (why->context > 0)
+        writer_uint(writer, "context_length", why->context);
+    if (why->seconds > 0)
+        writer_number(writer, "seconds", why->seconds);
+    if (why->code == WHY_READING)
+        writer_float(writer, "fraction", why->fraction);
+    if (why->detail[lang][0])
+        writer_text(writer, "detail", why->detail[lang]);
+    writer_end(writer);
+}
+
+static void write_use(struct writer *writer, const struct model_status *model)
+{
+    writer_uint(writer, "in_flight", model->in_flight);
+    writer_uint(writer, "queue", model->queue);
+    writer_uint(writer, "overtaken", model->overtaken);
+    writer_uint(writer, "uses", model->uses);
+    writer_int(writer, "last_use", model->last_use_us / 1000000);
+    writer_uint(writer, "order", model->order);
+    writer_bool(writer, "pinned", model->pinned);
+    writer_bool(writer, "preload", model->preload);
+    writer_uint(writer, "ttl_s", model->ttl_s);
+}
+
+static void write_model(struct writer *writer, const struct model_status *model, enum lang lang)
 {
     begin_model(writer, model->name);
     writer_object(writer, "jarvis");
     writer_text(writer, "role", model_role_name(model->role));
     writer_text(writer, "state", model_state_name(model->state));
+    writer_text(writer, "stage", model->stage);
     writer_float(writer, "progress", model->progress);
+    writer_uint(writer, "bytes_total", model->bytes_total);
     writer_text(writer, "path", model->path);
+    writer_text(writer, "device", model->device);
     writer_uint(writer, "file_bytes", model->file_bytes);
     writer_uint(writer, "predicted_bytes", model->predicted_bytes);
     writer_uint(writer, "resident_bytes", model->resident_bytes);
+    writer_uint(writer, "reserved_bytes", model->reserved_bytes);
     writer_uint(writer, "context_length", model->context_length);
     writer_uint(writer, "dimensions", model->dimensions);
+    writer_number(writer, "load_ms", model->load_ms);
     writer_int(writer, "pid", model->pid);
-    writer_uint(writer, "in_flight", model->in_flight);
-    writer_uint(writer, "uses", model->uses);
-    writer_int(writer, "last_use", model->last_use_us / 1000000);
-    writer_text(writer, "why", model->why);
+    write_use(writer, model);
+    write_why(writer, &model->why, lang);
     writer_end(writer);
     writer_end(writer);
 }
@@ -74,7 +116,7 @@ bool handle_models_write(struct http_request *request, struct writer *writer, st
     if (!read_models(request, &models, &count, err))
         return false;
     for (size_t i = 0; i < count; i++)
-        write_model(writer, &models[i]);
+        write_model(writer, &models[i], request->request.lang);
     return true;
 }
 
@@ -108,7 +150,7 @@ bool handle_models_get(struct http_request *request, struct err *err)
         return false;
     for (size_t i = 0; i < count; i++) {
         if (strcmp(models[i].name, name) == 0) {
-            write_model(&writer, &models[i]);
+            write_model(&writer, &models[i], request->request.lang);
             return true;
         }
     }

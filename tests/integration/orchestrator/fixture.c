@@ -143,6 +143,14 @@ struct model_status fixture_status(struct fixture *fixture, const char *name)
     return rows[0];
 }
 
+bool fixture_why_has(struct fixture *fixture, const char *name, const char *part)
+{
+    struct model_status status = fixture_status(fixture, name);
+    char words[WHY_TEXT_MAX];
+    why_render(&status.why, LANG_EN, words);
+    return strstr(words, part) != NULL;
+}
+
 void fixture_until(bool (*holds)(void *user), void *user, const char *what)
 {
     deadline until = deadline_in_ms(FIXTURE_WAIT_MS);

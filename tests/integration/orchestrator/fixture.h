@@ -71,6 +71,9 @@ struct lease *fixture_acquire(struct fixture *fixture, const char *name, enum mo
 /* The row of a model. */
 struct model_status fixture_status(struct fixture *fixture, const char *name);
 
+/* Whether the words of its last decision, in English, hold `part`. */
+bool fixture_why_has(struct fixture *fixture, const char *name, const char *part);
+
 /* Waits until the model is in that state, or until it has so many leases or waiters; fails the test after a minute. */
 void fixture_await_state(struct fixture *fixture, const char *name, enum model_state state);
 

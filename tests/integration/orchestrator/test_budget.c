@@ -52,7 +52,7 @@ static void test_least_recently_used_goes_first(void **state)
     assert_int_equal(state_of(fixture, "b"), MODEL_COLD);
     assert_int_equal(state_of(fixture, "c"), MODEL_READY);
     assert_int_equal(state_of(fixture, "d"), MODEL_READY);
-    assert_string_equal(fixture_status(fixture, "b").why, "unloaded to make room for \"d\"");
+    assert_true(fixture_why_has(fixture, "b", "unloaded to make room for \"d\""));
     assert_int_equal(used(fixture), 912 * MIB);
     use(fixture, "b");
     assert_int_equal(state_of(fixture, "c"), MODEL_COLD);
@@ -130,8 +130,8 @@ static void *run_waiter(void *argument)
 static bool waits_for_memory(void *user)
 {
     const struct waiter *waiter = user;
-    struct model_status status = fixture_status(waiter->fixture, waiter->name);
-    return status.state == MODEL_LOADING && strstr(status.why, "waits for memory");
+    return fixture_status(waiter->fixture, waiter->name).state == MODEL_LOADING &&
+           fixture_why_has(waiter->fixture, waiter->name, "waits for memory");
 }
 
 static void test_release_lets_a_waiter_in(void **state)

@@ -185,7 +185,7 @@ static void test_what_cannot_be_loaded(void **state)
     refused(fixture, "m", ROLE_EMBEDDING, ERR_INVALID_REQUEST, "chat");
     refused(fixture, "m", ROLE_CHAT, ERR_MODEL_INVALID, "told to refuse");
     assert_int_equal(fixture_status(fixture, "m").state, MODEL_FAILED);
-    assert_non_null(strstr(fixture_status(fixture, "m").why, "told to refuse"));
+    assert_true(fixture_why_has(fixture, "m", "told to refuse"));
     refused(fixture, "crash", ROLE_CHAT, ERR_MODEL_INVALID, "GGML_ASSERT(x) failed");
     refused(fixture, "killed", ROLE_CHAT, ERR_WORKER_DIED, "signal 9");
     char *path = testing_path(fixture->folder, "gone");
@@ -397,7 +397,7 @@ static void test_idle_worker_that_dies_is_loaded_anew(void **state)
     pid_t pid = fixture_status(fixture, "m").pid;
     kill(pid, SIGKILL);
     fixture_await_state(fixture, "m", MODEL_COLD);
-    assert_non_null(strstr(fixture_status(fixture, "m").why, "signal 9"));
+    assert_true(fixture_why_has(fixture, "m", "signal 9"));
     lease_release(fixture_acquire(fixture, "m", ROLE_CHAT));
     assert_int_not_equal(fixture_status(fixture, "m").pid, pid);
 }

@@ -174,7 +174,7 @@ static void test_deaf_worker_is_killed(void **state)
     assert_int_equal(err.code, ERR_TIMEOUT);
     lease_release(lease);
     fixture_await_state(fixture, "e", MODEL_COLD);
-    assert_non_null(strstr(fixture_status(fixture, "e").why, "did not react"));
+    assert_true(fixture_why_has(fixture, "e", "did not react"));
 }
 
 static void test_garbage_ends_the_worker(void **state)
