@@ -313,11 +313,14 @@ static bool set_rate(struct audio *audio, uint32_t rate, struct err *err)
         return damaged(err);
     if (audio->resampling)
         ma_resampler_uninit(&audio->resampler, NULL);
+    audio->resampling = false;
+    audio->rate = rate;
+    if (rate == MSG_SPEECH_RATE)
+        return true; /* samples pass as they are */
     ma_resampler_config config = ma_resampler_config_init(ma_format_f32, 1, rate, MSG_SPEECH_RATE,
                                                           ma_resample_algorithm_linear);
     config.linear.lpfOrder = LOW_PASS_ORDER;
     audio->resampling = ma_resampler_init(&config, NULL, &audio->resampler) == MA_SUCCESS;
-    audio->rate = audio->resampling ? rate : 0;
     return audio->resampling || err_no_memory(err);
 }
 
@@ -340,6 +343,19 @@ static bool read_more(struct audio *audio, struct err *err)
     return true;
 }
 
+/* Brings samples of audio->mono to 16 kHz: takes *from of them and makes *to, at most as many as they say. */
+static bool resample(struct audio *audio, ma_uint64 *from, float *out, ma_uint64 *to)
+{
+    const float *in = audio->mono + audio->used;
+    if (audio->resampling)
+        return ma_resampler_process_pcm_frames(&audio->resampler, in, from, out, to) ==
+                   MA_SUCCESS &&
+               (*from > 0 || *to > 0);
+    *from = *to = *from < *to ? *from : *to;
+    memcpy(out, in, (size_t)*from * sizeof(*out));
+    return true;
+}
+
 bool audio_read(struct audio *audio, float *out, size_t max, size_t *ret_count, struct err *err)
 {
     size_t done = 0;
@@ -349,9 +365,7 @@ bool audio_read(struct audio *audio, float *out, size_t max, size_t *ret_count, 
         if (audio->used == audio->count)
             break;
         ma_uint64 from = audio->count - audio->used, to = max - done;
-        if (ma_resampler_process_pcm_frames(&audio->resampler, audio->mono + audio->used, &from,
-                                            out + done, &to) != MA_SUCCESS ||
-            (from == 0 && to == 0))
+        if (!resample(audio, &from, out + done, &to))
             return damaged(err);
         audio->used += (size_t)from;
         done += (size_t)to;

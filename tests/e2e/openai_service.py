@@ -23,8 +23,9 @@ DEADLINE_S = 60 * float(os.environ.get("JARVIS_TEST_SLOWNESS", "1"))
 JARVIS = os.path.abspath(sys.argv[1])
 MAKE_MODELS = os.path.abspath(sys.argv[2])
 
-CHAT, EMBED, RERANK = "tiny-chat", "tiny-embed", "tiny-rerank"
-ROLES = {CHAT: "chat", EMBED: "embedding", RERANK: "rerank"}
+CHAT, EMBED, RERANK, SPEECH = "tiny-chat", "tiny-embed", "tiny-rerank", "tiny-speech"
+ROLES = {CHAT: "chat", EMBED: "embedding", RERANK: "rerank", SPEECH: "speech"}
+ENDINGS = {SPEECH: "bin"}  # of the file; the others are GGUF
 
 _cases = []
 
@@ -79,7 +80,7 @@ class Service:
         os.makedirs(models)
         os.makedirs(config)
         subprocess.run([MAKE_MODELS, models], check=True, stdout=subprocess.DEVNULL)
-        entries = [{"name": name, "path": f"{name}.gguf", "role": ROLES[name]} for name in self.models]
+        entries = [{"name": name, "path": f"{name}.{ENDINGS.get(name, 'gguf')}", "role": ROLES[name]} for name in self.models]
         with open(os.path.join(config, "jarvis.json"), "w", encoding="utf-8") as file:
             json.dump({"models": entries}, file)
         self.start()
