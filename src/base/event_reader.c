@@ -74,7 +74,8 @@ bool event_reader_feed(struct event_reader *reader, const char *bytes, size_t le
             break;
         reader->after_cr = bytes[at++] == '\r';
         if (!str_ok(&reader->line))
-            return err_set(err, ERR_PROTOCOL, "a stream of events has a line of more than %zu bytes",
+            return err_set(err, ERR_PROTOCOL,
+                           "a stream of events has a line of more than %zu bytes",
                            reader->line.max);
         bool ok = take_line(reader, err);
         str_truncate(&reader->line, 0);
@@ -82,5 +83,6 @@ bool event_reader_feed(struct event_reader *reader, const char *bytes, size_t le
             return false;
     }
     return str_ok(&reader->line) ||
-           err_set(err, ERR_PROTOCOL, "a stream of events has a line of more than %zu bytes", reader->line.max);
+           err_set(err, ERR_PROTOCOL, "a stream of events has a line of more than %zu bytes",
+                   reader->line.max);
 }

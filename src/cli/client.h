@@ -20,7 +20,7 @@
 #include "base/lang.h"
 
 enum {
-    EVENT_MAX = 16 * 1024 * 1024,  /* bytes of a line, or of an event */
+    EVENT_MAX = 16 * 1024 * 1024, /* bytes of a line, or of an event */
     CLIENT_CONNECT_MS = 5000,
     CLIENT_SILENCE_S = 660,               /* a little longer than a request may take by default */
     CLIENT_ANSWER_MAX = 64 * 1024 * 1024, /* bytes of an answer that is not a stream */

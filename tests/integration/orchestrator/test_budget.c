@@ -93,7 +93,8 @@ static void test_busy_is_never_ended(void **state)
     assert_int_equal(state_of(fixture, "idle"), MODEL_COLD);
 
     add(fixture, "wide", 704);
-    const struct wait wait = {.until = deadline_in_ms(1000)}; /* a worker looks into the file first */
+    const struct wait wait = {.until =
+                                  deadline_in_ms(1000)}; /* a worker looks into the file first */
     struct lease *none;
     struct err err;
     assert_false(

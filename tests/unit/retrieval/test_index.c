@@ -223,7 +223,7 @@ static void test_alpha_follows_the_question(void **state)
     struct index *index = acquire(world, &world->embedder);
     float vector[DIMENSIONS];
     axis(vector, 1, 0);
-    struct index_outcome outcome;
+    struct index_outcome outcome = {0};
     struct index_query query = {.text = "ship sails",
                                 .length = strlen("ship sails"),
                                 .vector = vector,

@@ -134,7 +134,7 @@ static void test_top(void **state)
     struct testing_random random;
     testing_seed(&random);
     for (int round = 0; round < 200; round++) {
-        float scores[300];
+        float scores[300] = {0};
         struct top_item best[300];
         size_t count = testing_below(&random, 300);
         struct top top = {.items = best, .want = testing_below(&random, 40)};

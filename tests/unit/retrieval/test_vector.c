@@ -259,7 +259,7 @@ static double recall(const struct vectors *vectors, const struct crowd *crowd,
 {
     size_t found = 0;
     for (size_t q = 0; q < QUERIES; q++) {
-        struct top_item exact[WANT];
+        struct top_item exact[WANT] = {{0}};
         struct top_item items[WANT];
         struct top truth = {.items = exact, .want = WANT};
         struct top top = {.items = items, .want = WANT};
