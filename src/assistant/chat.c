@@ -28,7 +28,8 @@ struct chat_stream {
     struct citation_filter filter;
     struct str answer; /* all text shown so far */
     size_t shown;      /* bytes of it given out by chat_next() */
-    bool complete;     /* nothing more will be added to the answer */
+    bool model_noted;
+    bool complete; /* nothing more will be added to the answer */
     bool done;
     struct chat_result result;
 };
@@ -52,6 +53,10 @@ static bool can_extract(const struct err *err)
     case ERR_MODEL_INVALID:
     case ERR_MODEL_TOO_LARGE:
     case ERR_OUT_OF_MEMORY_BUDGET:
+    case ERR_CIRCUIT_OPEN:
+    case ERR_RATE_LIMITED:
+    case ERR_UPSTREAM:
+    case ERR_UPSTREAM_REFUSED:
     case ERR_NOT_FOUND: return true;
     default: return false;
     }
@@ -68,7 +73,8 @@ static bool add_notice(struct chat_stream *stream, const char *notice, struct er
     return stream->result.notice || err_no_memory(err);
 }
 
-static bool extract(struct chat_stream *stream, const char *notice, struct err *err)
+static bool extract(struct chat_stream *stream, enum err_code why, const char *notice,
+                    struct err *err)
 {
     struct request *request = stream->request;
     struct scope scope;
@@ -89,6 +95,7 @@ static bool extract(struct chat_stream *stream, const char *notice, struct err *
     str_puts(&stream->answer, list.text);
     stream->result.model = "extractive";
     stream->result.category = CHAT_DEGRADED;
+    stream->result.degraded = err_info(why)->name;
     stream->result.sources = list.items;
     stream->result.source_count = list.count;
     stream->complete = true;
@@ -193,7 +200,7 @@ static bool start(struct chat_stream *stream, const struct chat_request *chat, s
     lease_release(stream->lease);
     stream->lease = NULL;
     if (err->code == ERR_NO_CHAT_MODEL)
-        return extract(stream,
+        return extract(stream, err->code,
                        TR(stream->request->lang,
                           "no chat model: these sentences are quoted from your documents; for "
                           "written answers add a model: jarvis models add FILE.gguf"),
@@ -203,7 +210,7 @@ static bool start(struct chat_stream *stream, const struct chat_request *chat, s
         stream->request->arena,
         TR(stream->request->lang, "these sentences are quoted from your documents: %s"),
         err_message(err, stream->request->lang));
-    return why ? extract(stream, why, err) : err_no_memory(err);
+    return why ? extract(stream, err->code, why, err) : err_no_memory(err);
 }
 
 bool chat_start(struct runtime *runtime, struct request *request, const struct chat_request *chat,
@@ -225,11 +232,32 @@ bool chat_start(struct runtime *runtime, struct request *request, const struct c
     return true;
 }
 
+/* With the first event it is known which model answers. When it is another one than was asked for, the answer says
+ * so. */
+static bool note_model(struct chat_stream *stream, struct err *err)
+{
+    const struct err *why = lease_degraded(stream->lease);
+    if (stream->model_noted || !why)
+        return true;
+    struct request *request = stream->request;
+    const char *name = arena_copy(request->arena, lease_entry(stream->lease)->name);
+    const char *notice = arena_printf(
+        request->arena, TR(request->lang, "\"%s\" answers instead of \"%s\": %s"),
+        lease_entry(stream->lease)->name, stream->result.model, err_message(why, request->lang));
+    stream->model_noted = true;
+    if (!name || !notice)
+        return err_no_memory(err);
+    stream->result.model = name;
+    stream->result.category = CHAT_DEGRADED;
+    stream->result.degraded = err_info(why->code)->name;
+    return add_notice(stream, notice, err);
+}
+
 /* Takes one event of the model into the answer. */
 static bool advance(struct chat_stream *stream, struct err *err)
 {
     struct generation_event event;
-    if (!generation_next(stream->generation, &event, err))
+    if (!generation_next(stream->generation, &event, err) || !note_model(stream, err))
         return false;
     if (!event.done) {
         if (stream->passages > 0)
@@ -280,6 +308,11 @@ static bool finish(struct chat_stream *stream, struct chat_event *ret, struct er
     stream->result.house = stream->request->house;
     *ret = (struct chat_event){.type = CHAT_DONE, .result = &stream->result};
     return true;
+}
+
+const struct chat_result *chat_so_far(const struct chat_stream *stream)
+{
+    return &stream->result;
 }
 
 bool chat_next(struct chat_stream *stream, struct chat_event *ret, struct err *err)

@@ -51,6 +51,9 @@ struct chat_result {
     const char *model; /* that answered; "extractive" without one */
     const char *text;  /* the whole answer */
     enum chat_category category;
+    /* Why another model, or none, answers instead of the one that was asked for: the code of that one's error. NULL
+     * when the answer is as good as it was asked for. */
+    const char *degraded;
     const char *notice; /* "" or what is missing and what to do, in the reader's language */
     enum finish_reason finish;
     struct msg_done usage; /* token counts; zeros when extractive */
@@ -71,6 +74,10 @@ struct chat_stream;
 
 bool chat_start(struct runtime *runtime, struct request *request, const struct chat_request *chat,
                 struct chat_stream **ret, struct err *err);
+
+/* What is known of the result so far: after the first chat_next() the model and `degraded` stay as they are. */
+const struct chat_result *chat_so_far(const struct chat_stream *stream);
+
 bool chat_next(struct chat_stream *stream, struct chat_event *ret, struct err *err);
 void chat_end(struct chat_stream *stream); /* cancels what is not done; NULL is fine */
 

@@ -10,6 +10,7 @@
 #include "assistant/chat.h"
 #include "assistant/models.h"
 #include "assistant/runtime.h"
+#include "observe/alarm.h"
 #include "retrieval/index.h"
 #include "retrieval/store.h"
 
@@ -31,6 +32,7 @@ struct runtime {
     const struct fs_paths *paths;
     const struct config *config;
     struct log *log;
+    struct alarm *alarm;
     struct registry *registry;
     struct store *store;
     struct index_set *indexes;

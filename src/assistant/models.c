@@ -113,6 +113,8 @@ bool models_rerank(struct runtime *runtime, struct request *request, const char 
     struct msg_scores scores;
     bool ok = lease_rerank(lease, query, documents, count, &wait, request->arena, &scores, err);
     trace_end(request->trace, span);
+    if (ok && ret_name && lease_degraded(lease)) /* the model that did answer */
+        *ret_name = arena_copy(request->arena, lease_entry(lease)->name);
     lease_release(lease);
     return ok && to_probabilities(request->arena, &scores, ret, err);
 }

@@ -1,4 +1,6 @@
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "assistant/internal.h"
 
@@ -10,6 +12,23 @@ static bool ensure_default_store(struct runtime *runtime, struct err *err)
     bool ok = store_collection_ensure(runtime->store, STORE_DEFAULT, &arena, &collection, err);
     arena_free(&arena);
     return ok;
+}
+
+static void on_critical(void *user, const struct err *err)
+{
+    alarm_raise(user, err);
+}
+
+static bool open_alarm(struct runtime *runtime, struct err *err)
+{
+    const struct alarm_options options = {
+        .command = runtime->config->errors_critical_hook,
+        .log = runtime->log,
+    };
+    if (!alarm_open(&options, &runtime->alarm, err))
+        return false;
+    log_on_critical(runtime->log, on_critical, runtime->alarm);
+    return true;
 }
 
 static bool open_parts(struct runtime *runtime, const struct runtime_options *options,
@@ -46,7 +65,7 @@ bool runtime_open(const struct runtime_options *options, struct runtime **ret, s
     runtime->log = options->log;
     mutex_init(&runtime->gate.lock);
     cond_init(&runtime->gate.freed);
-    if (!open_parts(runtime, options, err)) {
+    if (!open_alarm(runtime, err) || !open_parts(runtime, options, err)) {
         runtime_close(runtime);
         return false;
     }
@@ -62,6 +81,8 @@ void runtime_close(struct runtime *runtime)
         registry_close(runtime->registry);
     index_set_free(runtime->indexes);
     store_close(runtime->store);
+    log_on_critical(runtime->log, NULL, NULL);
+    alarm_close(runtime->alarm);
     cond_destroy(&runtime->gate.freed);
     mutex_destroy(&runtime->gate.lock);
     free(runtime);
@@ -87,19 +108,40 @@ struct registry *runtime_registry(const struct runtime *runtime)
     return runtime->registry;
 }
 
-static bool has_role(struct runtime *runtime, enum model_role role)
+/* Why the default model of a role cannot be used now, from the state of all models. */
+static void find_why(const struct model_status *rows, size_t count, const char *name,
+                     char why[RUNTIME_WHY_MAX])
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct model_status *row = &rows[i];
+        bool failing = row->state == MODEL_FAILED || strcmp(row->circuit, "open") == 0;
+        if (strcmp(row->name, name) == 0 && failing)
+            snprintf(why, RUNTIME_WHY_MAX, "%s: %.200s", name,
+                     row->cause[0] ? row->cause : row->why);
+    }
+}
+
+static bool look_at_role(struct runtime *runtime, enum model_role role,
+                         const struct model_status *rows, size_t count, char why[RUNTIME_WHY_MAX])
 {
     char name[MODEL_NAME_MAX];
-    return registry_default(runtime->registry, role, name, sizeof(name));
+    if (!registry_default(runtime->registry, role, name, sizeof(name)))
+        return false;
+    find_why(rows, count, name, why);
+    return true;
 }
 
 void runtime_readiness(struct runtime *runtime, struct runtime_readiness *ret)
 {
     struct err ignored;
-    *ret = (struct runtime_readiness){
-        .store = store_ping(runtime->store, &ignored),
-        .chat_model = has_role(runtime, ROLE_CHAT),
-        .embedding_model = has_role(runtime, ROLE_EMBEDDING),
-        .rerank_model = has_role(runtime, ROLE_RERANK),
-    };
+    size_t room = registry_status(runtime->registry, NULL, 0);
+    struct model_status *rows = calloc(room + 1, sizeof(*rows));
+    size_t count = rows ? registry_status(runtime->registry, rows, room) : 0;
+    count = count < room ? count : room;
+    *ret = (struct runtime_readiness){.store = store_ping(runtime->store, &ignored)};
+    ret->chat_model = look_at_role(runtime, ROLE_CHAT, rows, count, ret->chat_why);
+    ret->embedding_model = look_at_role(runtime, ROLE_EMBEDDING, rows, count, ret->embedding_why);
+    ret->rerank_model = look_at_role(runtime, ROLE_RERANK, rows, count, ret->rerank_why);
+    ret->critical = alarm_look(runtime->alarm, &ret->alarm);
+    free(rows);
 }

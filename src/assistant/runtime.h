@@ -19,6 +19,8 @@
 
 struct runtime;
 
+enum { RUNTIME_WHY_MAX = 384 };
+
 struct runtime_options {
     const struct fs_paths *paths; /* must outlive the runtime */
     const struct config *config;  /* must outlive the runtime */
@@ -42,6 +44,12 @@ struct runtime_readiness {
     bool chat_model;      /* one is configured; without it answers are extractive */
     bool embedding_model; /* one is configured; without it search is by words alone */
     bool rerank_model;
+    /* What keeps the model of a role from answering now (English); "" when nothing does. */
+    char chat_why[RUNTIME_WHY_MAX];
+    char embedding_why[RUNTIME_WHY_MAX];
+    char rerank_why[RUNTIME_WHY_MAX];
+    bool critical; /* somebody must act: alarm.h */
+    struct err alarm;
 };
 void runtime_readiness(struct runtime *runtime, struct runtime_readiness *ret);
 

@@ -33,6 +33,8 @@ struct log {
     enum log_level level;
     atomic_bool torn; /* the last line in the file has no end */
     _Atomic uint64_t lost;
+    log_critical *critical; /* NULL: nobody is told */
+    void *critical_user;
 };
 
 static const char *const level_names[LOG_LEVEL_COUNT] = {"debug", "info", "warn", "error"};
@@ -215,6 +217,16 @@ void log_error(struct log *log, const char *trace_id, const char *where, const s
     enum log_level level = err->category == ERR_CRITICAL ? LOG_ERROR : LOG_WARN;
     log_write(log, level, LOG_EVENT_ERROR, trace_id, fields, sizeof(fields) / sizeof(*fields), "%s",
               err_message(err, LANG_EN));
+    if (log && log->critical && err->category == ERR_CRITICAL)
+        log->critical(log->critical_user, err);
+}
+
+void log_on_critical(struct log *log, log_critical *critical, void *user)
+{
+    if (!log)
+        return;
+    log->critical = critical;
+    log->critical_user = user;
 }
 
 struct log_field log_text(const char *name, const char *value)

@@ -44,6 +44,10 @@ struct log;
 bool log_open(const char *path, enum log_level level, struct log **ret, struct err *err);
 void log_close(struct log *log);
 
+/* Calls `critical` for every CRITICAL error that log_error() is given. Before other threads use the log. */
+typedef void log_critical(void *user, const struct err *err);
+void log_on_critical(struct log *log, log_critical *critical, void *user);
+
 /* "debug" "info" "warn" "error". */
 bool log_level_parse(const char *name, enum log_level *ret);
 

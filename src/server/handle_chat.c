@@ -56,6 +56,15 @@ static bool begin_answer(struct http_request *request, bool is_chat, struct answ
     return true;
 }
 
+/* Before the headers leave: an answer of lesser quality says so in one. */
+static void add_degraded_header(struct http_request *request, const struct chat_result *result)
+{
+    if (result->degraded)
+        http_add_header(
+            request, "Jarvis-Degraded",
+            arena_printf(&request->arena, "code=%s; model=%s", result->degraded, result->model));
+}
+
 static void record_result(struct http_request *request, const struct chat_result *result)
 {
     request->record.model = result->model;
@@ -83,6 +92,7 @@ static bool send_whole(struct answer *answer, struct err *err)
     bool ok = finish(answer, &result, err);
     if (ok) {
         record_result(request, result);
+        add_degraded_header(request, result);
         openai_write_answer(&request->answer.body, &answer->reply, result, &request->trace);
     }
     chat_end(answer->stream);
@@ -135,6 +145,7 @@ static bool send_stream(struct answer *answer, struct err *err)
         chat_end(answer->stream);
         return false;
     }
+    add_degraded_header(answer->http, chat_so_far(answer->stream));
     http_send_stream(answer->http, &(struct http_stream){next_chunk, end_answer, answer});
     return true;
 }

@@ -89,6 +89,13 @@ static void write_model(struct writer *writer, const struct model_status *model,
     writer_int(writer, "pid", model->pid);
     write_use(writer, model);
     write_why(writer, &model->why, lang);
+    writer_bool(writer, "upstream", model->upstream);
+    writer_text(writer, "circuit", model->circuit);
+    writer_uint(writer, "retry_in_ms", model->retry_in_ms);
+    writer_uint(writer, "failures", model->failures);
+    writer_int(writer, "last_failure", model->failed_us / 1000000);
+    writer_text(writer, "cause", model->cause);
+    writer_text(writer, "last_words", model->last_words);
     writer_end(writer);
     writer_end(writer);
 }

@@ -96,6 +96,7 @@ static void write_extension(struct writer *writer, const struct chat_result *res
     writer_object(writer, "jarvis");
     writer_text(writer, "model", result->model);
     writer_text(writer, "category", chat_category_name(result->category));
+    writer_text(writer, "degraded", result->degraded);
     writer_text(writer, "notice", result->notice);
     openai_write_house(writer, result->house);
     writer_array(writer, "sources");

@@ -231,6 +231,16 @@ static void finish_chat(struct chat_stream *stream)
         .sources = &stream->source,
         .source_count = documents ? 1 : 0,
     };
+    if (stream->asked.model && strcmp(stream->asked.model, "elsewhere") == 0) {
+        stream->result.model = "tiny-chat";
+        stream->result.category = CHAT_DEGRADED;
+        stream->result.degraded = "upstream_failed";
+    }
+}
+
+const struct chat_result *chat_so_far(const struct chat_stream *stream)
+{
+    return &stream->result;
 }
 
 bool chat_next(struct chat_stream *stream, struct chat_event *ret, struct err *err)
@@ -254,6 +264,7 @@ bool chat_next(struct chat_stream *stream, struct chat_event *ret, struct err *e
     runtime->words++;
     cond_broadcast(&runtime->changed);
     mutex_unlock(&runtime->lock);
+    finish_chat(stream);
     *ret = (struct chat_event){.type = CHAT_DELTA, .text = stream->word};
     return true;
 }

@@ -105,6 +105,31 @@ static void test_chat(void **state)
     yyjson_doc_free(doc);
 }
 
+/* Another model answered: the header and the body say so, streamed or not. */
+static void test_degraded(void **state)
+{
+    yyjson_doc *doc = service_json(*state, "POST", "/v1/chat/completions",
+                                   "{\"model\":\"elsewhere\"," ASK "}", 200);
+    assert_string_equal(service_text(doc, "/model"), "tiny-chat");
+    assert_string_equal(service_text(doc, "/jarvis/model"), "tiny-chat");
+    assert_string_equal(service_text(doc, "/jarvis/degraded"), "upstream_failed");
+    assert_string_equal(service_text(doc, "/jarvis/category"), "DEGRADED");
+    yyjson_doc_free(doc);
+    static const char *const names[] = {"tiny-chat", "elsewhere"};
+    for (int i = 0; i < 4; i++) {
+        char body[200];
+        char header[100];
+        snprintf(body, sizeof(body), "{\"model\":\"%s\",\"stream\":%s," ASK "}", names[i % 2],
+                 i < 2 ? "true" : "false");
+        int fd = service_unix(*state);
+        struct raw_answer answer = raw_request(fd, "POST", "/v1/chat/completions", body);
+        raw_header(&answer, "Jarvis-Degraded", header, sizeof(header));
+        assert_string_equal(header, i % 2 ? "code=upstream_failed; model=tiny-chat" : "");
+        raw_free(&answer);
+        close(fd);
+    }
+}
+
 static void test_chat_with_documents(void **state)
 {
     yyjson_doc *doc = service_json(
@@ -532,6 +557,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_health, setup, teardown),
         cmocka_unit_test_setup_teardown(test_models, setup, teardown),
         cmocka_unit_test_setup_teardown(test_chat, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_degraded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_chat_with_documents, setup, teardown),
         cmocka_unit_test_setup_teardown(test_chat_stream, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream_failure, setup, teardown),
