@@ -93,6 +93,8 @@ static enum gate ask_circuit(struct registry *registry, const char *name, const 
     int64_t now = clock_now_ns();
     mutex_lock(&registry->lock);
     struct model *model = model_find(registry, name);
+    if (model && model->instance && worker_is_dead(model->instance->worker))
+        model_lost(registry, model); /* its reader thread is about to tell us */
     if (model && !model->upstream && !model->instance && !model->load) {
         enum breaker_verdict verdict =
             breaker_try(&model->breaker, &registry->policy, now, &wait_ms);
