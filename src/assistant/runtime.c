@@ -115,9 +115,11 @@ static void find_why(const struct model_status *rows, size_t count, const char *
     for (size_t i = 0; i < count; i++) {
         const struct model_status *row = &rows[i];
         bool failing = row->state == MODEL_FAILED || strcmp(row->circuit, "open") == 0;
-        if (strcmp(row->name, name) == 0 && failing)
-            snprintf(why, RUNTIME_WHY_MAX, "%s: %.200s", name,
-                     row->cause[0] ? row->cause : row->why);
+        char words[WHY_TEXT_MAX];
+        if (strcmp(row->name, name) != 0 || !failing)
+            continue;
+        why_render(&row->why, LANG_EN, words);
+        snprintf(why, RUNTIME_WHY_MAX, "%s: %.200s", name, row->cause[0] ? row->cause : words);
     }
 }
 
