@@ -18,6 +18,7 @@
     X(embed) \
     X(transcribe) \
     X(eval) \
+    X(tune) \
     X(models) \
     X(pull) \
     X(ps) \

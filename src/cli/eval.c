@@ -287,6 +287,7 @@ static yyjson_mut_doc *search_request(const struct run *run, size_t method, cons
         yyjson_mut_obj_add_real(doc, root, "alpha", alpha);
     if (run->plan->fusion && alphas[method] < 0)
         yyjson_mut_obj_add_str(doc, root, "fusion", run->plan->fusion);
+    yyjson_mut_obj_add_bool(doc, root, "literal", true); /* a sentence, as a chat asks it */
     yyjson_mut_obj_add_bool(doc, root, "rerank", method == RERANKED);
     return doc;
 }

@@ -31,6 +31,10 @@ static const char *phase_name(enum lang lang, const char *phase)
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         if (strcmp(phase, names[i].phase) == 0)
             return TR(lang, names[i].english);
+    if (strcmp(phase, "search") == 0)
+        return TR(lang, "searching");
+    if (strcmp(phase, "rerank") == 0)
+        return TR(lang, "reranking");
     return phase;
 }
 

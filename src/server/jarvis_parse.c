@@ -32,6 +32,7 @@ bool jarvis_parse_search_fields(yyjson_val *object, struct arena *arena,
         !json_opt_int(object, "top_k", 1, JARVIS_TOP_K_MAX, &top_k, err) ||
         !json_opt_double(object, "alpha", 0, 1, &search->alpha, err) ||
         !jarvis_parse_fusion(object, &search->fusion, err) ||
+        !json_opt_bool(object, "literal", &search->literal, err) ||
         !json_opt_bool(object, "rerank", &rerank, err))
         return false;
     search->top_k = (size_t)top_k;

@@ -24,7 +24,7 @@ struct search_request jarvis_default_search(void);
 /* The field "fusion" of an object, as enum fusion_method; absent, *fusion stays as it is. */
 bool jarvis_parse_fusion(yyjson_val *object, int *fusion, struct err *err);
 
-/* The fields "stores", "top_k", "alpha", "fusion" and "rerank" of an object; absent ones stay as they are. */
+/* The fields "stores", "top_k", "alpha", "fusion", "literal" and "rerank" of an object; absent ones stay as they are. */
 bool jarvis_parse_search_fields(yyjson_val *object, struct arena *arena,
                                 struct search_request *search, struct err *err);
 

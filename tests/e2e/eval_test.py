@@ -176,4 +176,45 @@ def an_interrupt_leaves_nothing(home):
     assert_nothing_left(home)
 
 
+def ranking(home):
+    """What the store says about its ranking, through the search that uses it."""
+    return home.run("tune", "topics", "--dry-run", "--json", "--count", "24", code=0).json()
+
+
+@case
+def tune_keeps_what_shows_a_gain(home):
+    folder = write_corpus(home)
+    with open(os.path.join(folder, "corpus.jsonl")) as file:
+        for row in map(json.loads, file):
+            if row["text"]:
+                home.write(f"topics/{row['_id']}.txt", row["text"].capitalize() + ".")
+    home.run("ingest", "--store", "topics", os.path.join(home.docs, "topics"), code=0)
+    told = ranking(home)
+    assert told["made_from"] == "passages" and told["questions"] == 24 and not told["stored"], told
+    assert len(told["alpha"]["ndcg@10"]) == 21 and told["alpha"]["before"] == 0.5, told
+    # Answers by file name; what is found by words is wrong, what is found by meaning is right or not: both are told.
+    queries = [{"_id": f"{t}-{n}", "text": question} for t, (_, question, _) in enumerate(TOPICS) for n in range(4)]
+    home.write("q.jsonl", "".join(json.dumps(row) + "\n" for row in queries))
+    home.write("q.tsv", "".join(f"{row['_id']}\td{row['_id'].split('-')[0]}-0.txt\t1\n" for row in queries))
+    files = ["--queries", os.path.join(home.docs, "q.jsonl"), "--qrels", os.path.join(home.docs, "q.tsv")]
+    told = home.run("tune", "topics", "--json", *files, code=0).json()
+    assert told["made_from"] == "labels" and told["questions"] == len(queries), told
+    assert told["stored"] == told["alpha"]["shown"] or "rerank_depth" in told, told
+    assert ranking(home)["alpha"]["before"] == told["alpha"]["after"]
+    assert "as the settings say again" in home.run("tune", "topics", "--reset", code=0).out
+    assert ranking(home)["alpha"]["before"] == 0.5
+    text = home.run("tune", "topics", "--dry-run", "--count", "24", code=0, LANG="es_ES.UTF-8")
+    assert "24 preguntas hechas con pasajes" in text.out and "sin guardar" in text.out, text
+
+
+@case
+def tune_says_what_it_needs(home):
+    home.write("one.txt", "A sentence that has more than six words, alone in its store.")
+    home.run("ingest", "--store", "one", os.path.join(home.docs, "one.txt"), code=0)
+    assert "too few" in home.run("tune", "one", code=2).err
+    assert home.run("tune", "nowhere", code=3)
+    assert "go together" in home.run("tune", "one", "--queries", "x", code=2).err
+    assert "name one store" in home.run("tune", code=2).err
+
+
 run_cases()
