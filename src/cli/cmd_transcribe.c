@@ -6,6 +6,7 @@
 #include "cli/answer.h"
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/house_notice.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/transcribe_request.h"
@@ -47,6 +48,7 @@ struct transcribe {
     const char *name;
     bool ended_line; /* what was printed last ended with one */
     bool done;
+    yyjson_doc *last; /* what the service said at the end of the last file */
 };
 
 static void show_progress(struct transcribe *transcribe, yyjson_val *root)
@@ -87,6 +89,9 @@ static bool on_event(void *user, const struct event *event, struct err *err)
         transcribe->done = true;
         progress_end(&transcribe->progress);
         answer_print_notice(&transcribe->cli->err, notice ? notice : "");
+        yyjson_doc *before = transcribe->last;
+        transcribe->last = doc;
+        doc = before;
     }
     yyjson_doc_free(doc);
     return true;
@@ -127,6 +132,10 @@ static bool transcribe_all(struct cli *cli, struct client *client, const struct 
         ok = transcribe_file(&transcribe, client, options, err);
     }
     interrupt_end(&interrupt);
+    if (ok && !cli->json)
+        house_notice_print(cli,
+                           yyjson_obj_get(yyjson_doc_get_root(transcribe.last), "house_models"));
+    yyjson_doc_free(transcribe.last);
     return ok;
 }
 

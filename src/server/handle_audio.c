@@ -219,6 +219,7 @@ static void write_summary(struct listening *listening, struct str *out)
     writer_uint(&writer, "pieces", summary->pieces);
     writer_ms(&writer, "compute_ms", summary->compute_ms);
     writer_text(&writer, "notice", notice_of(summary, listening->http->request.lang));
+    openai_write_house(&writer, listening->http->request.house);
     writer_end(&writer);
     sse_end(out);
 }
