@@ -233,3 +233,10 @@ bool models_remove(struct runtime *runtime, struct request *request, const char 
               (struct log_field[]){log_text("model", name)}, 1, "model removed");
     return true;
 }
+
+bool models_fit(struct runtime *runtime, struct request *request, const char *name,
+                const struct fit_options *options, struct model_fit *ret, struct err *err)
+{
+    const struct wait wait = request_wait(request);
+    return registry_fit(runtime->registry, name, options, &wait, request->arena, ret, err);
+}

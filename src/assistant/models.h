@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "assistant/runtime.h"
+#include "orchestrator/fit.h"
 
 /* `model` NULL or "jarvis": the default embedder. ret_name: the model that did it. No prefix is added. */
 bool models_embed(struct runtime *runtime, struct request *request, const char *model,
@@ -25,6 +26,9 @@ bool models_rerank(struct runtime *runtime, struct request *request, const char 
  * writes it to jarvis.json and makes it known to the running service. `name` NULL or "": choose. `role` -1: guess. */
 bool models_add(struct runtime *runtime, struct request *request, const char *path,
                 const char *name, int role, struct model_entry *ret, struct err *err);
+/* What a model would take, and whether there is room; see orchestrator/fit.h. */
+bool models_fit(struct runtime *runtime, struct request *request, const char *name,
+                const struct fit_options *options, struct model_fit *ret, struct err *err);
 bool models_remove(struct runtime *runtime, struct request *request, const char *name,
                    struct err *err);
 

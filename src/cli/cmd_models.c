@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/client.h"
+#include "cli/cmd_fit.h"
 #include "cli/command.h"
 #include "cli/model_view.h"
 #include "cli/names.h"
@@ -17,6 +18,22 @@ static const struct option_spec models_options[] = {
      .type = OPTION_TEXT,
      .value = N_("ROLE"),
      .help = N_("with add: chat, embedding, rerank or speech (default: by the file)")},
+    {.name = "context",
+     .type = OPTION_INT,
+     .value = "N",
+     .help = N_("with fit: tokens of a conversation (default: as configured)"),
+     .min = 1,
+     .max = 16777216},
+    {.name = "parallel",
+     .type = OPTION_INT,
+     .value = "N",
+     .help = N_("with fit: conversations at once (default: as configured)"),
+     .min = 1,
+     .max = 64},
+    {.name = "kv",
+     .type = OPTION_TEXT,
+     .value = N_("TYPE"),
+     .help = N_("with fit: how the cache is stored: f16, q8_0, q4_0, … (default: as configured)")},
     OPTION_JSON_ROW,
 };
 
@@ -145,11 +162,12 @@ static bool run_models(struct cli *cli, const struct options *options, int *ret_
                        struct err *err)
 {
     (void)ret_exit;
-    static const char *const verbs[] = {"list", "add", "remove"};
+    static const char *const verbs[] = {"list", "add", "remove", "fit"};
     const char *verb = options->word_count > 0 ? options->words[0] : "list";
     bool add = strcmp(verb, "add") == 0;
     bool remove = strcmp(verb, "remove") == 0;
-    if (!add && !remove && strcmp(verb, "list") != 0) {
+    bool fit = strcmp(verb, "fit") == 0;
+    if (!add && !remove && !fit && strcmp(verb, "list") != 0) {
         const char *near = names_nearest(verb, verbs, sizeof(verbs) / sizeof(*verbs));
         return err_set(err, ERR_INVALID_REQUEST,
                        "jarvis models has no \"%s\"; did you mean \"%s\"?", verb,
@@ -159,11 +177,14 @@ static bool run_models(struct cli *cli, const struct options *options, int *ret_
         return err_set(err, ERR_INVALID_REQUEST, "which file? jarvis models add FILE");
     if (remove && options->word_count != 2)
         return err_set(err, ERR_INVALID_REQUEST, "which model? jarvis models remove NAME");
+    if (fit && options->word_count != 2)
+        return err_set(err, ERR_INVALID_REQUEST, "which model? jarvis models fit NAME");
     struct session session;
     if (!session_open(cli, &session, err))
         return false;
     bool ok = add      ? add_model(cli, session.client, options, err)
               : remove ? remove_model(cli, session.client, options->words[1], err)
+              : fit    ? fit_command(cli, session.client, options, err)
                        : show_models(cli, session.client, err);
     session_close(&session);
     return ok;
@@ -172,13 +193,14 @@ static bool run_models(struct cli *cli, const struct options *options, int *ret_
 const struct command command_models = {
     .name = "models",
     .run = run_models,
-    .usage = N_("[list | add FILE | remove NAME]"),
-    .summary = N_("list the models, add a GGUF file, remove one"),
+    .usage = N_("[list | add FILE | remove NAME | fit NAME]"),
+    .summary = N_("list the models, add a GGUF file, remove one, see what one takes"),
     .details =
         N_("A chat model writes answers, an embedding model finds passages by their meaning, "
            "a rerank model puts the best first. add reads the GGUF file, fills in what can be "
            "known and writes it to the configuration; the file stays where it is. remove "
-           "takes it out of the configuration again."),
+           "takes it out of the configuration again. fit tells how much memory a model would "
+           "take, part by part, what would have to go for it, and the largest context that fits."),
     .options = models_options,
     .option_count = sizeof(models_options) / sizeof(*models_options),
 };

@@ -21,6 +21,7 @@
     X(tune) \
     X(models) \
     X(pull) \
+    X(bench) \
     X(ps) \
     X(serve) \
     X(stop) \

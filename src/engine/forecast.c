@@ -149,9 +149,22 @@ static bool forecast_table(struct measure *measure, const struct msg_load *load,
     return ok;
 }
 
+static bool forecast_sound(struct measure *measure, const struct msg_load *load,
+                           struct arena *arena, struct msg_forecast *ret, struct err *err)
+{
+    struct forecast_parts parts = {0};
+    const struct model model = {.role = ROLE_SPEECH};
+    malloc_trim(0);
+    uint64_t process = measure_anonymous(measure) + COMPUTING_BYTES;
+    return forecast_speech(load->path, process, &parts, err) &&
+           finish(&parts, &model, 1, arena, ret, err);
+}
+
 bool forecast_file(struct backend *backend, struct measure *measure, const struct msg_load *load,
                    struct arena *arena, struct msg_forecast *ret, struct err *err)
 {
+    if (load->role == ROLE_SPEECH)
+        return forecast_sound(measure, load, arena, ret, err);
     if (static_embed_is(load->path))
         return forecast_table(measure, load, arena, ret, err);
     return forecast_llama(backend, measure, load, arena, ret, err);

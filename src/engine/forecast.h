@@ -72,6 +72,12 @@ void forecast_log_line(void *user, const char *line);
 bool forecast_weights(const char *path, const struct forecast_log *log, bool on_gpu, uint32_t batch,
                       struct forecast_parts *parts, struct err *err);
 
+/* --- forecast_speech.c --- */
+
+/* `process`: bytes of the worker itself. */
+bool forecast_speech(const char *path, uint64_t process, struct forecast_parts *parts,
+                     struct err *err);
+
 /* --- forecast_cache.c --- */
 
 /* What a plain attention model says of the size of its cache. */

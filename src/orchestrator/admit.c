@@ -9,8 +9,7 @@ enum { RETRY_AFTER_MS = 5000, RETRY_SHORT_MS = 30000, RETRY_FULL_MS = 1000, CONT
 
 /* ---------------------------------------------------------------- the machine */
 
-/* With the lock. */
-static struct memory_budget budget_now(struct registry *registry)
+struct memory_budget registry_budget(struct registry *registry)
 {
     struct memory_machine machine;
     if (registry->available_fixed > 0)
@@ -28,7 +27,7 @@ static struct memory_budget budget_now(struct registry *registry)
 
 void admit_measure(struct registry *registry)
 {
-    struct memory_budget budget = budget_now(registry);
+    struct memory_budget budget = registry_budget(registry);
     scheduler_budget(&registry->scheduler, registry->cpu, budget.most, budget.now,
                      registry_now_us());
     registry_decide(registry);
@@ -37,7 +36,7 @@ void admit_measure(struct registry *registry)
 void registry_memory(struct registry *registry, struct registry_memory *ret)
 {
     mutex_lock(&registry->lock);
-    ret->limit_bytes = budget_now(registry).now;
+    ret->limit_bytes = registry_budget(registry).now;
     ret->used_bytes = scheduler_held(&registry->scheduler, registry->cpu);
     mutex_unlock(&registry->lock);
 }

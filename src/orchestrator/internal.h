@@ -322,6 +322,9 @@ void model_question(const struct model *model, const struct file_identity *file,
 bool admit_shapes(struct load *load, const struct file_identity *file, struct scheduler_shape *ret,
                   size_t *ret_count, struct err *err);
 
+/* What models may take now. With the lock. */
+struct memory_budget registry_budget(struct registry *registry);
+
 /* Measures the machine and tells the scheduler. With the lock. */
 void admit_measure(struct registry *registry);
 

@@ -52,6 +52,7 @@ struct memory_forecast {
     struct memory_forecast_part parts[MEMORY_PARTS_MAX]; /* those of device "CPU" make up `bytes` */
     uint32_t part_count;
     uint32_t context_length; /* a slot's, as it would be made */
+    uint32_t train_context;  /* that the model was trained with; 0: not known */
     uint32_t samples;        /* loads that this way of loading was learned from */
     bool analysed; /* false: the file could not be looked into, and the rule for that was used */
 };

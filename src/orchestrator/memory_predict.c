@@ -138,7 +138,9 @@ void memory_rule(uint64_t file_bytes, enum model_role role, uint32_t context, ui
 
 void memory_from_message(const struct msg_forecast *message, struct memory_forecast *ret)
 {
-    *ret = (struct memory_forecast){.analysed = true, .context_length = message->context_length};
+    *ret = (struct memory_forecast){.analysed = true,
+                                    .context_length = message->context_length,
+                                    .train_context = message->train_context};
     for (uint32_t i = 0; i < message->count; i++)
         add_part(ret, message->parts[i].part, message->parts[i].device, message->parts[i].bytes);
 }

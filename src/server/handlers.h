@@ -19,6 +19,9 @@ bool handle_models_get(struct http_request *request, struct err *err);
 bool handle_models_add(struct http_request *request, struct err *err);
 bool handle_models_remove(struct http_request *request, struct err *err);
 
+/* handle_fit.c */
+bool handle_models_fit(struct http_request *request, struct err *err);
+
 /* All models of the registry as elements of an open array: OpenAI's fields and a "jarvis" object. */
 bool handle_models_write(struct http_request *request, struct writer *writer, struct err *err);
 

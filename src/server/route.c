@@ -3,6 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Bytes of the path before `tail`, which is to end it; 0: it does not. */
+static size_t up_to(const char *path, const char *tail)
+{
+    size_t length = strlen(path), after = strlen(tail);
+    return length > after && strcmp(path + length - after, tail) == 0 ? length - after : 0;
+}
+
 /* Compares path with pattern segment by segment; captured segments go to params. */
 static bool matches(const char *pattern, const char *path, struct arena *arena,
                     const char *params[ROUTE_PARAMS_MAX])
@@ -16,7 +23,7 @@ static bool matches(const char *pattern, const char *path, struct arena *arena,
         }
         const char *close = strchr(pattern, '}');
         bool to_the_end = close && close[-1] == '*';
-        size_t length = to_the_end ? strlen(path) : strcspn(path, "/");
+        size_t length = to_the_end ? up_to(path, close + 1) : strcspn(path, "/");
         if (!close || length == 0 || captured == ROUTE_PARAMS_MAX)
             return false;
         params[captured] = arena_copy_n(arena, path, length);

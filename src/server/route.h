@@ -1,7 +1,7 @@
 /* route.h - finding the row of the route table that a request means.
  *
- * Purpose: rows have a method and a pattern of segments; `{id}` matches one segment, `{name*}` at the end matches
- *   all that follows, slashes included. The first row that matches wins. The table itself is in routes.h.
+ * Purpose: rows have a method and a pattern of segments; `{id}` matches one segment, `{name*}` matches
+ *   all that follows, slashes included, up to what the pattern ends with. The first row that matches wins. The table itself is in routes.h.
  * Owner:   matches point into the table and the arena. Threads: safe from any.
  * Fails:   ERR_NOT_FOUND naming the path; ERR_METHOD, with the methods that the path has in `allow`.
  */

@@ -9,6 +9,8 @@ const struct route routes_table[] = {
     {"GET", "/v1/models", handle_models_list, 0},
     {"POST", "/v1/models", handle_models_add, ROUTE_LOCAL},
     {"POST", "/v1/models/pull", handle_models_pull, ROUTE_LOCAL | ROUTE_LONG},
+    {"GET", "/v1/models/{name*}/fit", handle_models_fit, 0},
+    {"POST", "/v1/models/{name*}/fit", handle_models_fit, 0},
     {"GET", "/v1/models/{name*}", handle_models_get, 0},
     {"DELETE", "/v1/models/{name*}", handle_models_remove, ROUTE_LOCAL},
 

@@ -394,6 +394,41 @@ size_t registry_status(struct registry *registry, struct model_status *rows, siz
     return 2;
 }
 
+const char *fit_verdict_name(enum fit_verdict verdict)
+{
+    return verdict == FIT_FITS ? "fits" : "evict";
+}
+
+/* What is asked for comes back; one model would have to go. */
+bool models_fit(struct runtime *runtime, struct request *request, const char *name,
+                const struct fit_options *options, struct model_fit *ret, struct err *err)
+{
+    (void)runtime;
+    (void)request;
+    if (!model_behaves(name, err))
+        return false;
+    *ret = (struct model_fit){
+        .forecast = {.bytes = 300,
+                     .bound = 330,
+                     .parts = {{.part = PART_WEIGHTS, .device = "CPU", .bytes = 300}},
+                     .part_count = 1,
+                     .context_length = options->context,
+                     .train_context = 8192,
+                     .samples = 2,
+                     .analysed = true},
+        .slots = options->slots,
+        .kv_type = options->kv_type,
+        .budget_bytes = 1000,
+        .used_bytes = 900,
+        .free_bytes = 100,
+        .verdict = FIT_EVICT,
+        .evict = {{.name = "other", .bytes = 900}},
+        .evict_count = 1,
+        .largest_context = 4096,
+    };
+    return true;
+}
+
 bool registry_default(struct registry *registry, enum model_role role, char *out, size_t size)
 {
     (void)registry;

@@ -25,6 +25,7 @@ static const struct route table[] = {
     {"GET", "/things/{id}", one, 0},
     {"DELETE", "/things/{id}", one, 0},
     {"GET", "/things/{id}/parts/{part}", one, 0},
+    {"POST", "/names/{name*}/weigh", one, 0},
     {"GET", "/names/{name*}", one, 0},
 };
 
@@ -57,7 +58,11 @@ static void test_route_matches(void **state)
         {"GET", "/things//parts/y", -1, NULL, NULL},
         {"GET", "/things/x/parts/", -1, NULL, NULL},
         {"GET", "/things/x/parts/y/z", -1, NULL, NULL},
-        {"GET", "/names/org/model", 5, "org/model", NULL},
+        {"GET", "/names/org/model", 6, "org/model", NULL},
+        {"POST", "/names/org/model/weigh", 5, "org/model", NULL},
+        {"POST", "/names/weigh/weigh", 5, "weigh", NULL},
+        {"POST", "/names/weigh", -2, NULL, NULL},
+        {"POST", "/names//weigh", -2, NULL, NULL},
         {"GET", "/names/", -1, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
