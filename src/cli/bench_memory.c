@@ -37,26 +37,26 @@ struct plan {
     enum kv_type kv_type;
 };
 
-/* From tiny to about a gigabyte: types, numbers of heads, lengths of keys, windows, caches. A whole context is computed
- * at each load, so contexts are short where models are large. */
+/* From tiny to about a gigabyte: types, numbers of heads, lengths of keys, windows, vocabularies, caches. A whole context
+ * is computed at each load, so where models are large contexts are short, and much of them is vocabulary. */
 /* clang-format off */
 static const struct plan plans[] = {
     {{"tiny", "llama", ROLE_CHAT, BENCH_F16, 256, 4, 4, 2, 64, 512, 2000, 0, 4096}, 2048, 1, KV_F16},
-    {{"small", "llama", ROLE_CHAT, BENCH_Q8_0, 512, 8, 8, 2, 64, 1536, 8000, 0, 8192}, 2048, 2, KV_F16},
+    {{"small", "llama", ROLE_CHAT, BENCH_Q8_0, 512, 8, 8, 2, 64, 1536, 8000, 0, 8192}, 1024, 4, KV_F16},
     {{"wide-vocabulary", "llama", ROLE_CHAT, BENCH_Q4_0, 512, 4, 8, 8, 64, 1024, 128000, 0, 4096}, 1024, 1, KV_F16},
-    {{"middle-f16", "llama", ROLE_CHAT, BENCH_F16, 1024, 8, 16, 4, 64, 2816, 16000, 0, 8192}, 1024, 1, KV_F16},
-    {{"middle-q8", "llama", ROLE_CHAT, BENCH_Q8_0, 1024, 12, 16, 16, 64, 2816, 16000, 0, 8192}, 768, 4, KV_F16},
-    {{"middle-q4", "llama", ROLE_CHAT, BENCH_Q4_0, 1024, 16, 16, 4, 64, 2816, 32000, 0, 8192}, 1024, 2, KV_F16},
-    {{"middle-q4-kv-q8", "llama", ROLE_CHAT, BENCH_Q4_0, 1024, 16, 16, 4, 64, 2816, 32000, 0, 8192}, 1024, 2, KV_Q8_0},
-    {{"long-keys", "qwen3", ROLE_CHAT, BENCH_F16, 768, 8, 8, 4, 128, 2048, 16000, 0, 16384}, 1024, 4, KV_F16},
-    {{"long-keys-kv-q4", "qwen3", ROLE_CHAT, BENCH_Q8_0, 768, 8, 8, 4, 128, 2048, 16000, 0, 16384}, 1536, 4, KV_Q4_0},
-    {{"window", "gemma3", ROLE_CHAT, BENCH_Q8_0, 640, 12, 4, 1, 256, 2048, 32000, 512, 8192}, 2048, 2, KV_F16},
+    {{"middle-f16", "llama", ROLE_CHAT, BENCH_F16, 1024, 8, 16, 4, 64, 2816, 16000, 0, 8192}, 512, 4, KV_F16},
+    {{"middle-q8", "llama", ROLE_CHAT, BENCH_Q8_0, 1024, 8, 16, 16, 64, 2816, 16000, 0, 8192}, 512, 4, KV_F16},
+    {{"middle-q4", "llama", ROLE_CHAT, BENCH_Q4_0, 1024, 10, 16, 4, 64, 2816, 32000, 0, 8192}, 512, 8, KV_F16},
+    {{"middle-q4-kv-q8", "llama", ROLE_CHAT, BENCH_Q4_0, 1024, 10, 16, 4, 64, 2816, 32000, 0, 8192}, 512, 8, KV_Q8_0},
+    {{"long-keys", "qwen3", ROLE_CHAT, BENCH_F16, 768, 8, 8, 4, 128, 2048, 16000, 0, 16384}, 512, 8, KV_F16},
+    {{"long-keys-kv-q4", "qwen3", ROLE_CHAT, BENCH_Q8_0, 768, 8, 8, 4, 128, 2048, 16000, 0, 16384}, 768, 8, KV_Q4_0},
+    {{"window", "gemma3", ROLE_CHAT, BENCH_Q8_0, 640, 6, 4, 1, 256, 2048, 64000, 512, 8192}, 1024, 4, KV_F16},
     {{"embedder-small", "bert", ROLE_EMBEDDING, BENCH_F16, 384, 6, 12, 12, 32, 1536, 30000, 0, 512}, 512, 1, KV_F16},
-    {{"embedder-base", "bert", ROLE_EMBEDDING, BENCH_Q8_0, 768, 12, 12, 12, 64, 3072, 30000, 0, 512}, 512, 1, KV_F16},
-    {{"embedder-large", "bert", ROLE_EMBEDDING, BENCH_F16, 1024, 24, 16, 16, 64, 4096, 30000, 0, 512}, 512, 1, KV_F16},
-    {{"large-q4", "llama", ROLE_CHAT, BENCH_Q4_0, 2048, 16, 32, 8, 64, 5632, 32000, 0, 8192}, 512, 4, KV_F16},
-    {{"large-q8", "llama", ROLE_CHAT, BENCH_Q8_0, 2048, 18, 32, 8, 64, 5632, 32000, 0, 8192}, 256, 4, KV_F16},
-    {{"large-f16", "llama", ROLE_CHAT, BENCH_F16, 2048, 9, 32, 8, 64, 5632, 32000, 0, 8192}, 256, 4, KV_F16},
+    {{"embedder-base", "bert", ROLE_EMBEDDING, BENCH_Q8_0, 768, 6, 12, 12, 64, 3072, 30000, 0, 512}, 512, 1, KV_F16},
+    {{"embedder-large", "bert", ROLE_EMBEDDING, BENCH_F16, 1024, 12, 16, 16, 64, 4096, 100000, 0, 512}, 512, 1, KV_F16},
+    {{"large-q4", "llama", ROLE_CHAT, BENCH_Q4_0, 2048, 8, 32, 8, 64, 5632, 128000, 0, 8192}, 256, 16, KV_F16},
+    {{"large-q8", "llama", ROLE_CHAT, BENCH_Q8_0, 2048, 6, 32, 8, 64, 5632, 128000, 0, 8192}, 256, 8, KV_F16},
+    {{"large-f16", "llama", ROLE_CHAT, BENCH_F16, 1536, 4, 24, 8, 64, 4096, 128000, 0, 8192}, 256, 8, KV_F16},
 };
 /* clang-format on */
 
@@ -295,9 +295,12 @@ static bool run_plans(struct bench *bench, struct bench_memory *ret, struct err 
         }
         if (bench->wait.cancel && cancel_is_set(bench->wait.cancel))
             return cancel_error(err);
-        if (!run_plan(bench, &plans[i], &ret->rows[ret->row_count], err))
+        struct bench_row *row = &ret->rows[ret->row_count];
+        if (!run_plan(bench, &plans[i], row, err))
             return false;
         ret->row_count++;
+        if (bench->options->done)
+            bench->options->done(bench->options->user, row);
     }
     bench_memory_sum_up(ret);
     return true;

@@ -46,12 +46,16 @@ struct bench_memory {
 /* Told before each model and each load. */
 typedef void bench_progress(void *user, const char *model, uint32_t load, uint32_t loads);
 
+/* Told after each model. */
+typedef void bench_done(void *user, const struct bench_row *row);
+
 struct bench_memory_options {
-    const char *program;   /* the jarvis binary */
-    const char *folder;    /* where the files go; empty, and stays the caller's */
-    uint64_t max_bytes;    /* of one file; larger models are skipped */
-    struct cancel *cancel; /* may be NULL */
-    bench_progress *progress;
+    const char *program;      /* the jarvis binary */
+    const char *folder;       /* where the files go; empty, and stays the caller's */
+    uint64_t max_bytes;       /* of one file; larger models are skipped */
+    struct cancel *cancel;    /* may be NULL */
+    bench_progress *progress; /* may be NULL */
+    bench_done *done;         /* may be NULL */
     void *user;
 };
 

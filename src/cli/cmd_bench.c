@@ -1,15 +1,25 @@
 /* `jarvis bench memory`: predicted against measured memory, on models made for it. */
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/bench_memory.h"
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/table.h"
 
-enum { MAX_MIB_DEFAULT = 1100, MAX_MIB_MAX = 16384, MIB = 1024 * 1024, PERCENT = 100 };
+enum {
+    MAX_MIB_DEFAULT = 1100,
+    MAX_MIB_MAX = 16384,
+    MIB = 1024 * 1024,
+    PERCENT = 100,
+    LOOK_MS = 200
+};
 
 static const struct option_spec bench_options[] = {
     {.name = "max-mib",
@@ -26,6 +36,21 @@ static void show_progress(void *user, const char *model, uint32_t load, uint32_t
     const struct cli *cli = user;
     fprintf(cli->err.file, TR(cli->lang, "%s: load %u of %u"), model, load, loads);
     fputs("\n", cli->err.file);
+}
+
+static void show_row(void *user, const struct bench_row *row)
+{
+    const struct cli *cli = user;
+    struct str predicted, measured;
+    str_init(&predicted, 64);
+    str_init(&measured, 64);
+    text_bytes(&predicted, row->cold);
+    text_bytes(&measured, row->measured[0]);
+    fprintf(cli->err.file, TR(cli->lang, "%s: predicted %s, measured %s"), row->name,
+            str_text(&predicted), str_text(&measured));
+    fputs("\n", cli->err.file);
+    str_free(&predicted);
+    str_free(&measured);
 }
 
 /* ---------------------------------------------------------------- what is printed */
@@ -133,25 +158,86 @@ static bool make_folder(char out[PATH_MAX], struct err *err)
                         : err_set_errno(err, ERR_IO, errno, "cannot make the folder %s", out);
 }
 
-static bool bench_memory(const struct cli *cli, const struct options *options, struct err *err)
+/* Turns a Ctrl-C into a cancel while the measurement goes on, so that its files are removed. */
+struct watch {
+    struct interrupt interrupt;
+    struct cancel cancel;
+    atomic_bool over;
+    pthread_t thread;
+};
+
+static void *watch_interrupt(void *argument)
 {
-    char folder[PATH_MAX], program[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    struct watch *watch = argument;
+    struct pollfd wanted = {.fd = watch->interrupt.fd, .events = POLLIN};
+    while (!atomic_load(&watch->over) && !cancel_is_set(&watch->cancel))
+        if (poll(&wanted, 1, LOOK_MS) > 0)
+            cancel_fire(&watch->cancel);
+    return NULL;
+}
+
+static bool watch_begin(struct watch *watch, struct err *err)
+{
+    if (!interrupt_begin(&watch->interrupt, err))
+        return false;
+    cancel_init(&watch->cancel);
+    atomic_init(&watch->over, false);
+    if (thread_start(&watch->thread, "interrupt", watch_interrupt, watch, err))
+        return true;
+    cancel_destroy(&watch->cancel);
+    interrupt_end(&watch->interrupt);
+    return false;
+}
+
+static void watch_end(struct watch *watch)
+{
+    atomic_store(&watch->over, true);
+    pthread_join(watch->thread, NULL);
+    cancel_destroy(&watch->cancel);
+    interrupt_end(&watch->interrupt);
+}
+
+static bool find_program(char out[PATH_MAX], struct err *err)
+{
+    ssize_t length = readlink("/proc/self/exe", out, PATH_MAX - 1);
     if (length < 0)
         return err_set_errno(err, ERR_INTERNAL, errno, "cannot find the jarvis program");
-    program[length] = '\0';
+    out[length] = '\0';
+    return true;
+}
+
+static bool measure(const struct cli *cli, const struct options *options, const char *program,
+                    struct bench_memory *ret, struct err *err)
+{
+    char folder[PATH_MAX];
+    struct watch watch;
     if (!make_folder(folder, err))
         return false;
-    const struct bench_memory_options wanted = {
-        .program = program,
-        .folder = folder,
-        .max_bytes = (uint64_t)options_int(options, "max-mib", MAX_MIB_DEFAULT) * MIB,
-        .progress = show_progress,
-        .user = (void *)(uintptr_t)cli,
-    };
-    struct bench_memory *bench = calloc(1, sizeof(*bench));
-    bool ok = bench ? bench_memory_run(&wanted, bench, err) : err_no_memory(err);
+    bool ok = watch_begin(&watch, err);
+    if (ok) {
+        const struct bench_memory_options wanted = {
+            .program = program,
+            .folder = folder,
+            .max_bytes = (uint64_t)options_int(options, "max-mib", MAX_MIB_DEFAULT) * MIB,
+            .cancel = &watch.cancel,
+            .progress = show_progress,
+            .done = show_row,
+            .user = (void *)(uintptr_t)cli,
+        };
+        ok = bench_memory_run(&wanted, ret, err);
+        watch_end(&watch);
+    }
     rmdir(folder);
+    return ok;
+}
+
+static bool bench_memory(const struct cli *cli, const struct options *options, struct err *err)
+{
+    char program[PATH_MAX];
+    if (!find_program(program, err))
+        return false;
+    struct bench_memory *bench = calloc(1, sizeof(*bench));
+    bool ok = bench ? measure(cli, options, program, bench, err) : err_no_memory(err);
     if (ok)
         ok = cli->json ? print_json(cli, bench, err) : print_table(cli, bench, err);
     free(bench);

@@ -51,6 +51,30 @@ static void test_health(void **state)
                          "store_damaged");
 }
 
+static void test_fit(void **state)
+{
+    yyjson_doc *doc =
+        service_json(*state, "POST", "/v1/models/org/m/fit",
+                     "{\"context_length\":4096,\"parallel\":3,\"kv_type\":\"q8_0\"}", 200);
+    assert_string_equal(service_text(doc, "/model"), "org/m");
+    assert_string_equal(service_text(doc, "/kv_type"), "q8_0");
+    assert_string_equal(service_text(doc, "/verdict"), "evict");
+    assert_string_equal(service_text(doc, "/evict/0/model"), "other");
+    assert_string_equal(service_text(doc, "/parts/0/part"), "weights");
+    assert_int_equal(service_number(doc, "/context_length"), 4096);
+    assert_int_equal(service_number(doc, "/parallel"), 3);
+    assert_int_equal(service_number(doc, "/bound_bytes"), 330);
+    yyjson_doc_free(doc);
+    yyjson_doc_free(service_json(*state, "GET", "/v1/models/m/fit", NULL, 200));
+    service_expect_error(
+        service_json(*state, "POST", "/v1/models/m/fit", "{\"kv_type\":\"q1\"}", 400),
+        "invalid_request");
+    service_expect_error(service_json(*state, "POST", "/v1/models/m/fit", "{\"parallel\":0}", 400),
+                         "invalid_request");
+    service_expect_error(service_json(*state, "GET", "/v1/models/missing/fit", NULL, 404),
+                         "model_not_found");
+}
+
 static void test_models(void **state)
 {
     yyjson_doc *doc = service_json(*state, "GET", "/v1/models", NULL, 200);
@@ -555,6 +579,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_health, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_models, setup, teardown),
         cmocka_unit_test_setup_teardown(test_chat, setup, teardown),
         cmocka_unit_test_setup_teardown(test_degraded, setup, teardown),
