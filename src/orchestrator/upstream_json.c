@@ -238,16 +238,28 @@ static void get_usage(yyjson_val *usage, struct msg_done *done)
         small_uint(yyjson_obj_get(usage, "prompt_tokens_details"), "cached_tokens");
 }
 
+/* Text ends at a NUL here, and models do write them: U+FFFD stands in. */
+static void put_visible(struct str *out, const char *text, size_t length)
+{
+    while (length > 0) {
+        const char *nul = memchr(text, '\0', length);
+        size_t part = nul ? (size_t)(nul - text) : length;
+        str_append(out, text, part);
+        if (nul)
+            str_puts(out, "\xef\xbf\xbd");
+        text += part + (nul != NULL);
+        length -= part + (nul != NULL);
+    }
+}
+
 static bool get_choice(yyjson_val *choice, struct upstream_chunk *chunk, struct err *err)
 {
     yyjson_val *delta = yyjson_obj_get(choice, "delta");
     yyjson_val *text = delta ? yyjson_obj_get(delta, "content") : yyjson_obj_get(choice, "text");
     if (text && !yyjson_is_str(text) && !yyjson_is_null(text))
         return nonsense("content", err);
-    if (yyjson_is_str(text) && memchr(yyjson_get_str(text), '\0', yyjson_get_len(text)))
-        return nonsense("content", err);
     if (yyjson_is_str(text))
-        str_append(&chunk->text, yyjson_get_str(text), yyjson_get_len(text));
+        put_visible(&chunk->text, yyjson_get_str(text), yyjson_get_len(text));
     const char *finish = yyjson_get_str(yyjson_obj_get(choice, "finish_reason"));
     if (finish) {
         chunk->finished = true;

@@ -209,7 +209,8 @@ static bool answer_list(struct connection *connection, const char *body, bool ve
     assert_non_null(out);
     snprintf(out, REQUEST_MAX, "{\"%s\":[", vectors ? "data" : "results");
     for_texts(body, vectors ? "\"input\"" : "\"documents\"", vectors, out, REQUEST_MAX - 64);
-    strcat(out, "],\"usage\":{\"prompt_tokens\":5}}");
+    size_t used = strlen(out);
+    snprintf(out + used, REQUEST_MAX - used, "],\"usage\":{\"prompt_tokens\":5}}");
     bool ok = say_whole(connection, 200, "", out);
     free(out);
     return ok;

@@ -600,7 +600,7 @@ static void test_many_clients_and_faults(void **state)
 
 int main(void)
 {
-    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     const struct CMUnitTest tests[] = {
         TEST(test_chat),
         TEST(test_connection_is_used_again),
