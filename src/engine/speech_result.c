@@ -98,7 +98,12 @@ static uint32_t clamp_ms(int64_t centiseconds, uint32_t from, uint32_t end_ms)
     return ms > (int64_t)end_ms ? end_ms : (uint32_t)ms;
 }
 
-/* The text of tokens[from..to) without the spaces around it. */
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+/* The text of tokens[from..to) without the blanks around it. */
 static const char *join(const struct tokens *tokens, size_t from, size_t to, struct arena *arena)
 {
     struct str text;
@@ -107,9 +112,9 @@ static const char *join(const struct tokens *tokens, size_t from, size_t to, str
         str_puts(&text, tokens->text[i]);
     const char *begin = str_text(&text);
     size_t length = text.length;
-    while (length > 0 && begin[length - 1] == ' ')
+    while (length > 0 && is_blank(begin[length - 1]))
         length--;
-    while (length > 0 && *begin == ' ')
+    while (length > 0 && is_blank(*begin))
         begin++, length--;
     const char *copy = arena_copy_n(arena, begin, length);
     str_free(&text);
@@ -199,10 +204,12 @@ bool speech_collect(struct whisper_context *context, struct whisper_state *state
         float no_speech =
             finite_or_zero(whisper_full_get_segment_no_speech_prob_from_state(state, (int)i));
         take_tokens(context, state, (int)i, tokens);
-        if (!is_speech(tokens, no_speech))
+        /* A line break is what a model says that may not say nothing. */
+        const char *text = join(tokens, 0, tokens->count, arena);
+        if (!text || !*text || !is_speech(tokens, no_speech))
             continue;
         struct msg_segment *segment = &segments[used++];
-        segment->text = join(tokens, 0, tokens->count, arena);
+        segment->text = text;
         segment->start_ms =
             clamp_ms(whisper_full_get_segment_t0_from_state(state, (int)i), at_ms, end_ms);
         segment->end_ms = clamp_ms(whisper_full_get_segment_t1_from_state(state, (int)i),
