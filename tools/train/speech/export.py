@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """export.py FOLDER --out MODEL.bin [--half]: writes what train.py learned as libwhisper 1.9 reads it.
 
-The file: magic and hyperparameters, mel filters, vocabulary (both as they stand in the file that --header names), then tensors to the end, each
-with its number of dimensions, length of name, type, dimensions (fastest first), name and data. Matrices are Q8_0 (blocks of
-32 int8 with a half float scale), or half floats with --half; convolutions are half floats, all the rest floats.
+The file: magic and hyperparameters, mel filters and vocabulary (as they stand in the file that --header names), then tensors
+to the end, each with its number of dimensions, length of name, type, dimensions (fastest first), name and data. Matrices
+are Q8_0 (blocks of 32 int8 with a half float scale), or half floats with --half; convolutions are half floats, all the
+rest floats.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from sentences import LANGUAGES, Grammar
 
 MAGIC = 0x67676D6C
 FLOAT, HALF, Q8_0 = 0, 1, 8  # types of tensors in ggml
+TRAINING_ONLY = ("decoder.text_embedding", "decoder.time_map", "decoder.unused")  # the table of tokens is made of them
 FILE_HALF, FILE_Q8_0 = 1, 2007  # types of files; 2000 is the version of the quantisation
 
 
@@ -43,7 +45,7 @@ def write_tensor(file, name, values, kind):
 def tensors(net, tokens):
     """[(name in the file, values)]"""
     for name, value in net.state_dict().items():
-        if name.startswith("phonemes.") or name.startswith("decoder.text_") or name in ("decoder.time_map", "decoder.unused"):
+        if name.startswith("phonemes.") or name in TRAINING_ONLY:
             continue
         value = value.float().numpy()
         yield name, value[:, None] if name.startswith("encoder.conv") and name.endswith("bias") else value
@@ -62,8 +64,8 @@ def kind_of(name, values, half):
 
 def write_model(path, header, net, tokens, half=False):
     with open(path, "wb") as file:
-        file.write(struct.pack("12i", MAGIC, VOCABULARY, AUDIO_CONTEXT, WIDTH, HEADS, AUDIO_LAYERS, TEXT_CONTEXT, WIDTH, HEADS,
-                               TEXT_LAYERS, BANDS, FILE_HALF if half else FILE_Q8_0))
+        file.write(struct.pack("12i", MAGIC, VOCABULARY, AUDIO_CONTEXT, WIDTH, HEADS, AUDIO_LAYERS,
+                               TEXT_CONTEXT, WIDTH, HEADS, TEXT_LAYERS, BANDS, FILE_HALF if half else FILE_Q8_0))
         file.write(header.tail)
         for name, values in tensors(net, tokens):
             write_tensor(file, name, values, kind_of(name, values, half))

@@ -48,8 +48,10 @@ def write_language(folder, language, count, lines):
     rng, noise_rng = random.Random(f"{SEED} {language}"), np.random.default_rng(SEED)
     espeak, responses, grammar = synthesis.Espeak(), synthesis.rooms(folder), Grammar(language)
     (folder / language).mkdir(parents=True, exist_ok=True)
-    for number in range(count):
-        text = grammar.held_out(rng)
+    texts = {}  # each once; a dictionary keeps their order
+    while len(texts) < count:
+        texts[grammar.held_out(rng)] = True
+    for number, text in enumerate(texts):
         audio, words = recording(rng, noise_rng, espeak, responses, text, language)
         path = folder / language / f"{number:03}.wav"
         write_wav(path, audio)

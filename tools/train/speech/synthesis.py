@@ -18,12 +18,13 @@ ACCENTS = {"en": ["en-us", "en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-02
                   "en-us-nyc"],
            "es": ["es", "es-419"]}
 HELD_OUT = ["m7", "f5", "Michael", "linda", "Alex", "pablo", "john", "aunty", "croak"]
-TRAINED = ["", "m1", "m2", "m3", "m4", "m5", "m6", "m8", "f1", "f2", "f3", "f4", "Alicia", "Andrea", "Andy", "Annie", "Denis",
-           "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Jacky", "Lee", "Marco", "Mario", "Mike", "Mr serious", "Nguyen",
-           "RicishayMax", "RicishayMax2", "Storm", "adam", "anika", "announcer", "antonio", "belinda", "benjamin", "boris",
-           "caleb", "david", "ed", "edward", "edward2", "grandma", "grandpa", "gustave", "iven", "iven2", "iven3", "iven4",
-           "klatt", "klatt2", "klatt3", "marcelo", "max", "michel", "miguel", "norbert", "paul", "pedro", "quincy", "rob",
-           "robert", "sandro", "shelby", "steph", "steph2", "steph3", "travis", "victor", "zac"]
+TRAINED = ["", "m1", "m2", "m3", "m4", "m5", "m6", "m8", "f1", "f2", "f3", "f4", "Alicia", "Andrea", "Andy", "Annie",
+           "Denis", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Jacky", "Lee", "Marco", "Mario", "Mike", "Mr serious",
+           "Nguyen", "RicishayMax", "RicishayMax2", "Storm", "adam", "anika", "announcer", "antonio", "belinda",
+           "benjamin", "boris", "caleb", "david", "ed", "edward", "edward2", "grandma", "grandpa", "gustave", "iven",
+           "iven2", "iven3", "iven4", "klatt", "klatt2", "klatt3", "marcelo", "max", "michel", "miguel", "norbert",
+           "paul", "pedro", "quincy", "rob", "robert", "sandro", "shelby", "steph", "steph2", "steph3", "travis",
+           "victor", "zac"]
 
 _SYNCHRONOUS, _PHONEME_EVENTS, _IPA, _NO_EXIT = 2, 1, 2, 0x8000
 _UTF8 = 1

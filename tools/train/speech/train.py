@@ -5,8 +5,8 @@ What is learned, all at once:
   - the decoder's next token (cross entropy over the used tokens; the unused ones count as one row that stands for many);
   - the phoneme of every 20 ms, from the encoder: espeak-ng tells it, so the ear is trained frame by frame;
   - where to look: the top decoder layer's heads, and two of the layer below, are to look at the word that is said next,
-    whose times espeak-ng tells too. This replaces the long wait until attention finds by itself what to look at, and gives word times (libwhisper's
-    DTW, WHISPER_AHEADS_N_TOP_MOST with one layer).
+    whose times espeak-ng tells too. This replaces the long wait until attention finds by itself what to look at, and gives
+    the times of words (libwhisper's DTW, WHISPER_AHEADS_N_TOP_MOST with one layer).
 
 Matrices inside the blocks are trained by Muon (Jordan et al. 2024: momentum, made orthogonal by Newton-Schulz), everything
 else by Adam; the step shrinks over the second half of the time. The model that counts is a running mean of the weights.
