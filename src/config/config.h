@@ -85,6 +85,8 @@ struct model_entry {
     BOOL(retrieval_rerank, "retrieval.rerank", true, "use a rerank model when there is one")       \
     INT(retrieval_rerank_depth, "retrieval.rerank_depth", 20, 1, 1000,                             \
         "candidates given to the rerank model")                                                    \
+    INT(retrieval_rerank_budget_ms, "retrieval.rerank_budget_ms", 2000, 0, 600000,                 \
+        "time for reranking, in milliseconds: the best candidates first; 0: no limit")             \
     INT(chunk_tokens, "chunk.tokens", 200, 16, 4096, "aimed length of a passage, in tokens")       \
     INT(chunk_overlap, "chunk.overlap", 30, 0, 1024, "tokens that neighbouring passages share")    \
     INT(ingest_max_file_mib, "ingest.max_file_mib", 32, 1, 60, "larger files are skipped, in MiB") \
