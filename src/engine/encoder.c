@@ -110,6 +110,7 @@ void encode_job_free(struct encode_job *job)
     free(job->lengths);
     free(job->order);
     free(job->values);
+    free(job->texts);
     *job = (struct encode_job){0};
 }
 

@@ -55,9 +55,12 @@ struct encode_job {
     uint32_t count;
     uint32_t next; /* how many of `order` are computed */
     uint32_t dimensions;
-    float *values;      /* count x dimensions, row major, in input order */
-    uint64_t computed;  /* tokens */
-    uint32_t truncated; /* counted by those who make the sequences */
+    float *values;   /* count x dimensions, row major, in input order */
+    uint32_t *texts; /* which text a sequence is a part of; NULL: each is a text of its own */
+    uint32_t text_count;
+    uint64_t computed; /* tokens */
+    uint32_t
+        truncated; /* texts of which something was not read; counted by those who make the sequences */
 };
 
 bool encode_job_init(struct encode_job *job, const struct encoder *encoder, uint32_t count,

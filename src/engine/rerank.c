@@ -1,7 +1,12 @@
 /* How it works: a pair is head + query + middle + document + tail. Head, middle and tail are the model's own, from
- * its template or its special tokens, and with the query they are the same for all documents of a request. */
+ * its template or its special tokens, and with the query they are the same for all documents of a request.
+ *
+ * What the model's context leaves for the document is its room. A longer document becomes several pairs, one for each
+ * window of that room; neighbours share a quarter, so that a sentence that one window cuts is whole in the next. The
+ * best window speaks for the document (MaxP of Dai and Callan, 2019). */
 #include "engine/rerank.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,68 +98,142 @@ static bool make_frame(const struct model *model, struct frame_of_pair *ret, str
 
 /* ---------------------------------------------------------------- pairs */
 
+/* A request in tokens. */
+struct pairs {
+    struct frame_of_pair frame;
+    struct part query;
+    struct part *documents; /* count of them */
+    uint32_t count;
+    size_t room; /* tokens of a document that a pair can hold */
+    bool query_cut;
+};
+
+static void pairs_free(struct pairs *pairs)
+{
+    for (uint32_t i = 0; pairs->documents && i < pairs->count; i++)
+        part_free(&pairs->documents[i]);
+    free(pairs->documents);
+    part_free(&pairs->query);
+    frame_free_parts(&pairs->frame);
+}
+
+static bool pairs_init(struct pairs *pairs, const struct encoder *encoder,
+                       const struct msg_rerank *request, struct err *err)
+{
+    const struct model *model = encoder->model;
+    pairs->count = request->documents.count;
+    pairs->documents = calloc(pairs->count ? pairs->count : 1, sizeof(*pairs->documents));
+    if (!pairs->documents)
+        return err_no_memory(err);
+    struct part *query = &pairs->query;
+    if (!make_frame(model, &pairs->frame, err) ||
+        !model_tokenize(model, request->query, false, false, &query->tokens, &query->length, err))
+        return false;
+    pairs->query_cut = query->length > encoder->length_max / 2;
+    if (pairs->query_cut)
+        query->length = encoder->length_max / 2;
+    const struct frame_of_pair *frame = &pairs->frame;
+    size_t around = frame->head.length + query->length + frame->middle.length + frame->tail.length;
+    pairs->room = encoder->length_max > around ? encoder->length_max - around : 0;
+    for (uint32_t i = 0; i < pairs->count; i++) {
+        struct part *document = &pairs->documents[i];
+        if (!model_tokenize(model, request->documents.texts[i], false, false, &document->tokens,
+                            &document->length, err))
+            return false;
+    }
+    return true;
+}
+
+/* Tokens from one window's beginning to the next. */
+static size_t window_step(size_t room)
+{
+    return room > 3 ? room - room / 4 : 1;
+}
+
+/* Windows that cover a document, at least one. */
+static size_t windows_needed(size_t length, size_t room)
+{
+    if (length <= room || room == 0)
+        return 1;
+    size_t step = window_step(room);
+    return 1 + (length - room + step - 1) / step;
+}
+
+static size_t windows_read(size_t length, size_t room)
+{
+    size_t needed = windows_needed(length, room);
+    return needed < RERANK_WINDOWS_MAX ? needed : RERANK_WINDOWS_MAX;
+}
+
+static bool cut(const struct pairs *pairs, uint32_t document)
+{
+    size_t length = pairs->documents[document].length;
+    return pairs->query_cut || (pairs->room == 0 && length > 0) ||
+           windows_needed(length, pairs->room) > RERANK_WINDOWS_MAX;
+}
+
 static llama_token *append(llama_token *to, const struct part *part)
 {
     memcpy(to, part->tokens, part->length * sizeof(*to));
     return to + part->length;
 }
 
-/* Puts one pair into the job, cutting the document to the room that is left. */
-static bool add_pair(struct encode_job *job, uint32_t index, size_t room,
-                     const struct frame_of_pair *frame, const struct part *query,
-                     struct part document, struct err *err)
+/* Makes sequence `index` of the job: the query beside one window of a document. */
+static bool add_window(struct encode_job *job, uint32_t index, const struct pairs *pairs,
+                       uint32_t document, size_t window, size_t length_max, struct err *err)
 {
-    size_t around = frame->head.length + query->length + frame->middle.length + frame->tail.length;
-    size_t left = room > around ? room - around : 0;
-    if (document.length > left) {
-        document.length = left;
-        job->truncated++;
-    }
-    size_t length = around + document.length;
+    const struct frame_of_pair *frame = &pairs->frame;
+    struct part part = pairs->documents[document]; /* a view of it */
+    size_t skipped = window * window_step(pairs->room);
+    part.tokens += skipped;
+    part.length -= skipped;
+    if (part.length > pairs->room)
+        part.length = pairs->room;
+    size_t length = frame->head.length + pairs->query.length + frame->middle.length + part.length +
+                    frame->tail.length;
     llama_token *tokens = calloc(length ? length : 1, sizeof(*tokens));
     if (!tokens)
         return err_no_memory(err);
     llama_token *at = append(tokens, &frame->head);
-    at = append(at, query);
+    at = append(at, &pairs->query);
     at = append(at, &frame->middle);
-    at = append(at, &document);
+    at = append(at, &part);
     append(at, &frame->tail);
-    encode_job_set(job, index, tokens, length < room ? length : room);
+    encode_job_set(job, index, tokens, length < length_max ? length : length_max);
+    job->texts[index] = document;
     return true;
 }
 
-static bool add_pairs(const struct encoder *encoder, const struct msg_rerank *request,
-                      const struct frame_of_pair *frame, struct encode_job *job, struct err *err)
+static bool add_pairs(const struct encoder *encoder, const struct pairs *pairs,
+                      struct encode_job *job, struct err *err)
 {
-    const struct model *model = encoder->model;
-    struct part query;
-    if (!model_tokenize(model, request->query, false, false, &query.tokens, &query.length, err))
+    size_t total = 0;
+    for (uint32_t i = 0; i < pairs->count; i++)
+        total += windows_read(pairs->documents[i].length, pairs->room);
+    if (!encode_job_init(job, encoder, (uint32_t)total, err))
         return false;
-    if (query.length > encoder->length_max / 2)
-        query.length = encoder->length_max / 2;
-    bool ok = true;
-    for (uint32_t i = 0; ok && i < request->documents.count; i++) {
-        struct part document;
-        ok = model_tokenize(model, request->documents.texts[i], false, false, &document.tokens,
-                            &document.length, err);
-        if (!ok)
-            break;
-        ok = add_pair(job, i, encoder->length_max, frame, &query, document, err);
-        part_free(&document);
+    job->text_count = pairs->count;
+    job->texts = calloc(total ? total : 1, sizeof(*job->texts));
+    if (!job->texts)
+        return err_no_memory(err);
+    uint32_t index = 0;
+    for (uint32_t i = 0; i < pairs->count; i++) {
+        size_t windows = windows_read(pairs->documents[i].length, pairs->room);
+        for (size_t w = 0; w < windows; w++)
+            if (!add_window(job, index++, pairs, i, w, encoder->length_max, err))
+                return false;
+        job->truncated += cut(pairs, i);
     }
-    part_free(&query);
-    return ok;
+    return true;
 }
 
 bool rerank_start(const struct encoder *encoder, const struct msg_rerank *request,
                   struct encode_job *ret, struct err *err)
 {
-    struct frame_of_pair frame = {0};
+    struct pairs pairs = {0};
     struct encode_job job = {0};
-    bool ok = make_frame(encoder->model, &frame, err) &&
-              encode_job_init(&job, encoder, request->documents.count, err) &&
-              add_pairs(encoder, request, &frame, &job, err);
-    frame_free_parts(&frame);
+    bool ok = pairs_init(&pairs, encoder, request, err) && add_pairs(encoder, &pairs, &job, err);
+    pairs_free(&pairs);
     if (!ok) {
         encode_job_free(&job);
         return false;
@@ -166,12 +245,17 @@ bool rerank_start(const struct encoder *encoder, const struct msg_rerank *reques
 bool rerank_finish(const struct encode_job *job, struct arena *arena, struct msg_scores *ret,
                    struct err *err)
 {
-    float *scores = arena_array(arena, job->count, sizeof(*scores));
+    float *scores = arena_array(arena, job->text_count, sizeof(*scores));
     if (!scores)
         return err_no_memory(err);
-    for (uint32_t i = 0; i < job->count; i++)
-        scores[i] = job->values[(size_t)i * job->dimensions];
-    *ret = (struct msg_scores){.count = job->count,
+    for (uint32_t i = 0; i < job->text_count; i++)
+        scores[i] = -INFINITY;
+    for (uint32_t i = 0; i < job->count; i++) {
+        float score = job->values[(size_t)i * job->dimensions];
+        if (score > scores[job->texts[i]])
+            scores[job->texts[i]] = score;
+    }
+    *ret = (struct msg_scores){.count = job->text_count,
                                .scores = scores,
                                .tokens = job->computed,
                                .truncated = job->truncated};

@@ -3,7 +3,9 @@
  * Purpose: makes the token sequence of each pair as the model was trained on it and reads its score. A model that
  *   carries a "rerank" template ({query}, {document}) gets that; others get the pair of a cross-encoder: BERT's
  *   [CLS] query [SEP] document [SEP], RoBERTa's <s> query </s></s> document </s>, by the special tokens that the
- *   vocabulary says it adds. A document that does not fit is cut and counted; a query may take half of the context.
+ *   vocabulary says it adds. A document that does not fit is read in windows that overlap, and its score is that of
+ *   the best; what lies behind RERANK_WINDOWS_MAX windows is not read. A query may take half of the context and is
+ *   cut there. Documents that were not compared in full are counted as truncated; that is no error.
  * Owner:   the caller owns the job. Threads: one at a time. Fails: ERR_NO_MEMORY, ERR_TOO_LARGE, as the encoder.
  */
 #ifndef JARVIS_ENGINE_RERANK_H
@@ -16,10 +18,14 @@
 #include "engine/encoder.h"
 #include "ipc/protocol.h"
 
+enum {
+    RERANK_WINDOWS_MAX = 8, /* of one document */
+};
+
 bool rerank_start(const struct encoder *encoder, const struct msg_rerank *request,
                   struct encode_job *ret, struct err *err);
 
-/* The answer of a job that is done; scores as the model gives them, in the arena. */
+/* The answer of a job that is done; one score a document, as the model gives it, in the arena. */
 bool rerank_finish(const struct encode_job *job, struct arena *arena, struct msg_scores *ret,
                    struct err *err);
 

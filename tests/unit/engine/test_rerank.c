@@ -80,28 +80,92 @@ static void scores_do_not_depend_on_the_batch(void **state)
     tiny_encoder_close(&opened);
 }
 
-static void long_documents_are_cut_and_counted(void **state)
+static char *repeated(const char *word, int times)
+{
+    struct str text;
+    str_init(&text, 1 << 18);
+    for (int i = 0; i < times; i++)
+        str_puts(&text, word);
+    return str_take(&text);
+}
+
+/* Where windows begin and end: every token of the document is in one, in order. */
+static void long_documents_are_read_in_windows(void **state)
 {
     struct tiny_encoder opened;
     tiny_encoder_open(*state, ROLE_RERANK, &opened);
-    struct str text;
-    str_init(&text, 1 << 16);
-    for (int i = 0; i < 1000; i++)
-        str_puts(&text, "moon ");
-    const char *documents[] = {str_text(&text), "moon"};
+    enum { WORDS = 3 * GGUF_MAKE_CONTEXT };
+    char *text = repeated("moon ", WORDS);
+    const char *documents[] = {"moon", text, ""};
+    struct encode_job job;
+    start(&opened.encoder, "dog", documents, 3, &job);
+    assert_int_equal(job.text_count, 3);
+    assert_int_equal(job.truncated, 0);
+    size_t room = GGUF_MAKE_CONTEXT - 4, step = room - room / 4;
+    size_t windows = 1 + (WORDS - room + step - 1) / step;
+    assert_int_equal(job.count, windows + 2);
+    for (uint32_t i = 1; i <= windows; i++) {
+        assert_int_equal(job.texts[i], 1);
+        size_t left = WORDS - (i - 1) * step;
+        assert_int_equal(job.lengths[i], 4 + (left < room ? left : room));
+        assert_int_equal(job.tokens[i][0], WORDPIECE_CLS);
+        assert_int_equal(job.tokens[i][job.lengths[i] - 1], WORDPIECE_SEP);
+    }
+    assert_int_equal(job.texts[windows + 1], 2);
+    encode_job_free(&job);
+    free(text);
+    tiny_encoder_close(&opened);
+}
+
+static void the_best_window_speaks_for_a_document(void **state)
+{
+    struct tiny_encoder opened;
+    tiny_encoder_open(*state, ROLE_RERANK, &opened);
+    size_t room = GGUF_MAKE_CONTEXT - 4, step = room - room / 4;
+    char *moons = repeated("moon ", (int)step), *waters = repeated("water ", (int)room);
+    struct str both;
+    str_init(&both, 1 << 18);
+    str_puts(&both, moons);
+    str_puts(&both, waters);
+    struct str first; /* what the first window reads */
+    str_init(&first, 1 << 18);
+    str_puts(&first, moons);
+    str_append(&first, waters, strlen("water ") * (room - step));
+    const char *documents[] = {str_text(&both), str_text(&first), waters};
+    struct arena arena;
+    arena_init(&arena, 1 << 16);
+    struct msg_scores scores;
+    score(&opened.encoder, "dog", documents, 3, &arena, &scores);
+    assert_int_equal(scores.count, 3);
+    assert_int_equal(scores.truncated, 0);
+    assert_float_equal(scores.scores[0], fmaxf(scores.scores[1], scores.scores[2]), 1e-2);
+    arena_free(&arena);
+    str_free(&first);
+    str_free(&both);
+    free(waters);
+    free(moons);
+    tiny_encoder_close(&opened);
+}
+
+static void what_is_not_read_is_counted(void **state)
+{
+    struct tiny_encoder opened;
+    tiny_encoder_open(*state, ROLE_RERANK, &opened);
+    char *text = repeated("moon ", (RERANK_WINDOWS_MAX + 1) * GGUF_MAKE_CONTEXT);
+    const char *documents[] = {text, "moon"};
     struct encode_job job;
     start(&opened.encoder, "dog", documents, 2, &job);
     assert_int_equal(job.truncated, 1);
-    assert_int_equal(job.lengths[0], GGUF_MAKE_CONTEXT);
-    assert_int_equal(job.tokens[0][GGUF_MAKE_CONTEXT - 1], WORDPIECE_SEP);
+    assert_int_equal(job.count, RERANK_WINDOWS_MAX + 1);
     encode_job_free(&job);
-    /* A query may take half of the context; the document gets the rest. */
-    start(&opened.encoder, str_text(&text), documents, 2, &job);
+    /* A query may take half of the context; the document gets the rest, and no pair is read in full. */
+    start(&opened.encoder, text, documents, 2, &job);
+    assert_int_equal(job.truncated, 2);
     assert_int_equal(job.lengths[0], GGUF_MAKE_CONTEXT);
     assert_int_equal(job.tokens[0][GGUF_MAKE_CONTEXT / 2 + 1], WORDPIECE_SEP);
-    assert_int_equal(job.lengths[1], GGUF_MAKE_CONTEXT / 2 + 4);
+    assert_int_equal(job.lengths[job.count - 1], GGUF_MAKE_CONTEXT / 2 + 4);
     encode_job_free(&job);
-    str_free(&text);
+    free(text);
     tiny_encoder_close(&opened);
 }
 
@@ -147,7 +211,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pair_is_cls_query_sep_document_sep),
         cmocka_unit_test(scores_do_not_depend_on_the_batch),
-        cmocka_unit_test(long_documents_are_cut_and_counted),
+        cmocka_unit_test(long_documents_are_read_in_windows),
+        cmocka_unit_test(the_best_window_speaks_for_a_document),
+        cmocka_unit_test(what_is_not_read_is_counted),
         cmocka_unit_test(a_template_of_the_model_is_used),
     };
     return cmocka_run_group_tests_name("rerank", tests, tiny_setup, tiny_teardown);
