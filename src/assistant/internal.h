@@ -38,6 +38,7 @@ struct runtime {
     struct index_set *indexes;
     struct gate gate;
     atomic_uint house_logged; /* roles, as in struct request: the log knows */
+    struct pair_cache *pairs;
 };
 
 /* Waits until nobody writes to the collection. ERR_TIMEOUT, ERR_CANCELLED. */

@@ -1,6 +1,5 @@
 #include "assistant/models.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,38 +84,6 @@ bool models_embed(struct runtime *runtime, struct request *request, const char *
     trace_end(request->trace, span);
     lease_release(lease);
     return ok;
-}
-
-/* A cross-encoder gives a logit; clients of Cohere's and Jina's shape expect 0..1. The order stays. */
-static bool to_probabilities(struct arena *arena, const struct msg_scores *from,
-                             struct msg_scores *ret, struct err *err)
-{
-    float *scores = arena_array(arena, from->count, sizeof(*scores));
-    if (!scores)
-        return err_no_memory(err);
-    for (uint32_t i = 0; i < from->count; i++)
-        scores[i] = 1 / (1 + expf(-from->scores[i]));
-    *ret = *from;
-    ret->scores = scores;
-    return true;
-}
-
-bool models_rerank(struct runtime *runtime, struct request *request, const char *model,
-                   const char *query, const char *const *documents, size_t count,
-                   struct msg_scores *ret, const char **ret_name, struct err *err)
-{
-    struct lease *lease;
-    if (!model_lease(runtime, request, model, ROLE_RERANK, &lease, ret_name, err))
-        return false;
-    int span = trace_begin(request->trace, "rerank");
-    struct wait wait = request_wait(request);
-    struct msg_scores scores;
-    bool ok = lease_rerank(lease, query, documents, count, &wait, request->arena, &scores, err);
-    trace_end(request->trace, span);
-    if (ok && ret_name && lease_degraded(lease)) /* the model that did answer */
-        *ret_name = arena_copy(request->arena, lease_entry(lease)->name);
-    lease_release(lease);
-    return ok && to_probabilities(request->arena, &scores, ret, err);
 }
 
 /* A character as it may stand in a name, lower case; '-' for any other. */

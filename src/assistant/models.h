@@ -1,4 +1,4 @@
-/* models.h - embeddings and reranking for clients, and the list of models.
+/* models.h - embeddings for clients, and the list of models.
  *
  * Owner: results live in the request's arena. Threads: any. Fails: as in registry.h; ERR_NO_EMBEDDER and
  * ERR_UNSUPPORTED when there is no model of the role.
@@ -16,11 +16,6 @@
 bool models_embed(struct runtime *runtime, struct request *request, const char *model,
                   const char *const *texts, size_t count, struct msg_vectors *ret,
                   const char **ret_name, struct err *err);
-
-/* Scores in the documents' order, 0..1: the model's logit through the logistic function. */
-bool models_rerank(struct runtime *runtime, struct request *request, const char *model,
-                   const char *query, const char *const *documents, size_t count,
-                   struct msg_scores *ret, const char **ret_name, struct err *err);
 
 /* Reads the GGUF in a worker, fills in what can be known (name from general.name or the file's, role, context),
  * writes it to jarvis.json and makes it known to the running service. `name` NULL or "": choose. `role` -1: guess. */

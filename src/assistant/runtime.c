@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "assistant/internal.h"
+#include "assistant/pair_cache.h"
 
 static bool ensure_default_store(struct runtime *runtime, struct err *err)
 {
@@ -50,6 +51,7 @@ static bool open_parts(struct runtime *runtime, const struct runtime_options *op
     bool ok = store_open(options->paths->database, &runtime->store, err) &&
               ensure_default_store(runtime, err) &&
               index_set_new(runtime->store, &runtime->indexes, err) &&
+              pair_cache_new(&runtime->pairs, err) &&
               registry_open(&registry, &runtime->registry, err);
     free(learned);
     return ok;
@@ -79,6 +81,7 @@ void runtime_close(struct runtime *runtime)
         return;
     if (runtime->registry)
         registry_close(runtime->registry);
+    pair_cache_free(runtime->pairs);
     index_set_free(runtime->indexes);
     store_close(runtime->store);
     log_on_critical(runtime->log, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "assistant/rerank.h"
 #include "assistant/scope.h"
 
 enum { SEARCH_TEXT_MAX = 64 * 1024 };
@@ -146,13 +147,54 @@ static bool retrieve(struct runtime *runtime, struct request *request,
     return ok && read_hits(runtime, request, found, count, ret, err);
 }
 
+/* Reranked hits first, by their score; the others as they were. */
 static int by_score(const void *a, const void *b)
 {
     const struct search_hit *x = a;
     const struct search_hit *y = b;
+    if (x->reranked != y->reranked)
+        return x->reranked ? -1 : 1;
     if (x->score != y->score)
         return x->score < y->score ? 1 : -1;
     return x->fused < y->fused ? 1 : x->fused > y->fused ? -1 : 0;
+}
+
+/* Adds to what the result has to say. `more` may be NULL: no memory. */
+static bool add_notice(struct request *request, struct search_result *result, const char *more,
+                       struct err *err)
+{
+    const char *notice = more;
+    if (more && *result->notice)
+        notice = arena_printf(request->arena, "%s; %s", result->notice, more);
+    if (!notice)
+        return err_no_memory(err);
+    result->notice = notice;
+    return true;
+}
+
+/* Says what the rerank model did not read. */
+static bool tell_rerank(struct runtime *runtime, struct request *request,
+                        const struct rerank_answer *answer, struct search_result *result,
+                        struct err *err)
+{
+    if (answer->scored_count < result->count &&
+        !add_notice(
+            request, result,
+            arena_printf(request->arena,
+                         TR(request->lang, "reranked %zu of %zu candidates in the %lld ms of "
+                                           "retrieval.rerank_budget_ms"),
+                         answer->scored_count, result->count,
+                         (long long)runtime->config->retrieval_rerank_budget_ms),
+            err))
+        return false;
+    return answer->truncated == 0 ||
+           add_notice(request, result,
+                      arena_printf(request->arena,
+                                   TR(request->lang,
+                                      "the rerank model could not read %u of the candidates to the "
+                                      "end"),
+                                   answer->truncated),
+                      err);
 }
 
 /* The step RERANK: a model reads the question beside each passage. */
@@ -164,22 +206,34 @@ static bool rerank(struct runtime *runtime, struct request *request, const char 
         return err_no_memory(err);
     for (size_t i = 0; i < result->count; i++)
         texts[i] = result->hits[i].text;
-    struct msg_scores scores;
-    const char *name;
-    if (!models_rerank(runtime, request, NULL, query, texts, result->count, &scores, &name, err)) {
+    const struct rerank_question question = {
+        .query = query,
+        .texts = texts,
+        .count = result->count,
+        .budget_ms = runtime->config->retrieval_rerank_budget_ms,
+    };
+    struct rerank_answer answer;
+    if (!rerank_run(runtime, request, &question, &answer, err)) {
         if (ends_request(err))
             return false;
         log_error(runtime->log, trace_id_of(request), "rerank", err);
-        result->notice = arena_printf(request->arena, TR(request->lang, "not reranked: %s"),
-                                      err_message(err, request->lang));
-        return result->notice || err_no_memory(err);
+        return add_notice(request, result,
+                          arena_printf(request->arena, TR(request->lang, "not reranked: %s"),
+                                       err_message(err, request->lang)),
+                          err);
     }
     for (size_t i = 0; i < result->count; i++) {
-        result->hits[i].score = scores.scores[i];
+        if (!answer.scored[i])
+            continue;
+        result->hits[i].score = answer.scores[i];
         result->hits[i].reranked = true;
     }
+    result->reranked = answer.scored_count > 0;
+    result->reranked_count = answer.scored_count;
+    result->rerank_asked = result->count;
+    if (!tell_rerank(runtime, request, &answer, result, err))
+        return false;
     qsort(result->hits, result->count, sizeof(*result->hits), by_score);
-    result->reranked = true;
     return true;
 }
 

@@ -56,8 +56,10 @@ struct search_result {
     size_t count;
     struct index_outcome outcome;
     bool used_embedder;
-    bool reranked;
-    const char *notice; /* "" or what was missing, in the request's language */
+    bool reranked;         /* at least one hit was; hits that were not stand behind those */
+    size_t reranked_count; /* candidates that the rerank model has scored … */
+    size_t rerank_asked;   /* … of so many */
+    const char *notice;    /* "" or what was missing, in the request's language */
 };
 
 bool search_run(struct runtime *runtime, struct request *request,

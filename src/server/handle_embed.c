@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "assistant/models.h"
+#include "assistant/rerank.h"
 #include "base/hash.h"
 #include "server/handlers.h"
 #include "server/openai_parse.h"
@@ -48,27 +49,27 @@ static int compare_scores(const void *left, const void *right, void *scores)
 bool handle_rerank(struct http_request *request, struct err *err)
 {
     struct openai_rerank asked;
-    struct msg_scores scores = {0};
-    const char *model = NULL;
     if (!openai_parse_rerank(request->body.data, request->body.length, &request->arena, &asked,
                              err))
         return false;
     request->record.query = asked.query;
     request->record.model = asked.model;
-    if (!models_rerank(request->runtime, &request->request, asked.model, asked.query,
-                       asked.documents, asked.count, &scores, &model, err))
+    const struct rerank_question question = {
+        .model = asked.model, .query = asked.query, .texts = asked.documents, .count = asked.count};
+    struct rerank_answer answer;
+    if (!rerank_run(request->runtime, &request->request, &question, &answer, err))
         return false;
     uint32_t *order = arena_array(&request->arena, asked.count, sizeof(*order));
     if (!order)
         return err_no_memory(err);
     for (size_t i = 0; i < asked.count; i++)
         order[i] = (uint32_t)i;
-    float *values = (float *)(uintptr_t)scores.scores; /* qsort_r hands it on; it is only read */
+    float *values = (float *)(uintptr_t)answer.scores; /* qsort_r hands it on; it is only read */
     qsort_r(order, asked.count, sizeof(*order), compare_scores, values);
     char id[ID_MAX];
     hash_random_id("rerank-", id);
-    request->record.model = model;
-    request->record.tokens = scores.tokens;
-    openai_write_rerank(&request->answer.body, &asked, &scores, order, model, id);
+    request->record.model = answer.model;
+    request->record.tokens = answer.tokens;
+    openai_write_rerank(&request->answer.body, &asked, &answer, order, id);
     return true;
 }

@@ -31,6 +31,8 @@ bool handle_jarvis_search(struct http_request *request, struct err *err)
     writer_bool(&writer, "used_embedder", result.used_embedder);
     writer_bool(&writer, "reranked", result.reranked);
     openai_write_house(&writer, request->request.house);
+    writer_uint(&writer, "reranked_count", result.reranked_count);
+    writer_uint(&writer, "rerank_asked", result.rerank_asked);
     openai_write_timings(&writer, &request->trace);
     writer_end(&writer);
     return true;

@@ -339,19 +339,18 @@ void openai_write_embeddings(struct str *out, const struct msg_vectors *vectors,
 }
 
 void openai_write_rerank(struct str *out, const struct openai_rerank *request,
-                         const struct msg_scores *scores, const uint32_t *order, const char *model,
-                         const char *id)
+                         const struct rerank_answer *answer, const uint32_t *order, const char *id)
 {
     struct writer writer;
     writer_begin(&writer, out);
     writer_object(&writer, NULL);
     writer_text(&writer, "id", id);
-    writer_text(&writer, "model", model);
+    writer_text(&writer, "model", answer->model);
     writer_array(&writer, "results");
     for (size_t i = 0; i < request->top_n; i++) {
         writer_object(&writer, NULL);
         writer_uint(&writer, "index", order[i]);
-        writer_float(&writer, "relevance_score", scores->scores[order[i]]);
+        writer_float(&writer, "relevance_score", answer->scores[order[i]]);
         if (request->return_documents) {
             writer_object(&writer, "document");
             writer_text(&writer, "text", request->documents[order[i]]);
@@ -361,11 +360,12 @@ void openai_write_rerank(struct str *out, const struct openai_rerank *request,
     }
     writer_end(&writer);
     writer_object(&writer, "usage");
-    writer_uint(&writer, "prompt_tokens", scores->tokens);
-    writer_uint(&writer, "total_tokens", scores->tokens);
+    writer_uint(&writer, "prompt_tokens", answer->tokens);
+    writer_uint(&writer, "total_tokens", answer->tokens);
     writer_end(&writer);
     writer_object(&writer, "jarvis");
-    writer_uint(&writer, "truncated", scores->truncated);
+    writer_uint(&writer, "truncated", answer->truncated);
+    writer_uint(&writer, "cached", answer->cached);
     writer_end(&writer);
     writer_end(&writer);
 }

@@ -12,6 +12,7 @@
 
 #include "assistant/chat.h"
 #include "assistant/models.h"
+#include "assistant/rerank.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "observe/trace.h"
@@ -52,8 +53,7 @@ void openai_write_embeddings(struct str *out, const struct msg_vectors *vectors,
 
 /* Best first; equal scores keep the order of the documents. `order` holds the indexes, sorted. */
 void openai_write_rerank(struct str *out, const struct openai_rerank *request,
-                         const struct msg_scores *scores, const uint32_t *order, const char *model,
-                         const char *id);
+                         const struct rerank_answer *answer, const uint32_t *order, const char *id);
 
 /* "timings_ms":{"embed":1.2,…,"total":3.4}: the top-level spans of a trace, equal names added up. */
 void openai_write_timings(struct writer *writer, const struct trace *trace);

@@ -8,6 +8,7 @@
 #include "assistant/chat.h"
 #include "assistant/ingest.h"
 #include "assistant/models.h"
+#include "assistant/rerank.h"
 #include "helper/fake_internal.h"
 
 /* ---------------------------------------------------------------- the runtime and its strings */
@@ -308,21 +309,25 @@ bool models_embed(struct runtime *runtime, struct request *request, const char *
 }
 
 /* Longer documents are better. */
-bool models_rerank(struct runtime *runtime, struct request *request, const char *model,
-                   const char *query, const char *const *documents, size_t count,
-                   struct msg_scores *ret, const char **ret_name, struct err *err)
+bool rerank_run(struct runtime *runtime, struct request *request,
+                const struct rerank_question *question, struct rerank_answer *ret, struct err *err)
 {
     (void)runtime;
-    (void)query;
-    if (!model_behaves(model, err))
+    if (!model_behaves(question->model, err))
         return false;
-    float *scores = arena_array(request->arena, count, sizeof(*scores));
-    if (!scores)
+    float *scores = arena_array(request->arena, question->count, sizeof(*scores));
+    bool *scored = arena_array(request->arena, question->count, sizeof(*scored));
+    if (!scores || !scored)
         return err_no_memory(err);
-    for (size_t i = 0; i < count; i++)
-        scores[i] = (float)strlen(documents[i]);
-    *ret = (struct msg_scores){.count = (uint32_t)count, .scores = scores, .tokens = count};
-    *ret_name = "tiny-rerank";
+    for (size_t i = 0; i < question->count; i++) {
+        scores[i] = (float)strlen(question->texts[i]);
+        scored[i] = true;
+    }
+    *ret = (struct rerank_answer){.scores = scores,
+                                  .scored = scored,
+                                  .scored_count = question->count,
+                                  .tokens = question->count,
+                                  .model = "tiny-rerank"};
     return true;
 }
 

@@ -17,6 +17,7 @@
 #include "assistant/chat.h"
 #include "assistant/ingest.h"
 #include "assistant/models.h"
+#include "assistant/rerank.h"
 #include "assistant/stores.h"
 #include "helper/testing.h"
 
@@ -301,6 +302,7 @@ static void test_with_models(void **state)
     struct search_result found = search(fixture, "olive tree");
     assert_true(found.used_embedder);
     assert_true(found.reranked);
+    assert_int_equal(found.reranked_count, found.rerank_asked);
     assert_string_equal(found.notice, "");
     assert_true(found.count >= 1);
     for (size_t i = 0; i < found.count; i++)
@@ -318,6 +320,43 @@ static void test_with_models(void **state)
     open_runtime(fixture);
     found = search(fixture, "olive tree");
     assert_true(found.used_embedder);
+}
+
+/* Pairs are computed once; a budget takes them in order and what it leaves is said. */
+static void test_rerank_budget_and_cache(void **state)
+{
+    struct fixture *fixture = *state;
+    add_model(fixture, "tiny-rerank.gguf", "rerank");
+    enum { TEXTS = 40 };
+    const char *texts[TEXTS];
+    for (size_t i = 0; i < TEXTS; i++)
+        texts[i] = arena_printf(fixture->request.arena, "the dog of house %zu eats meat", i);
+    struct rerank_question question = {
+        .query = "where is the dog?", .texts = texts, .count = TEXTS, .budget_ms = 1};
+    struct rerank_answer some, all, again;
+    struct err err;
+    assert_true(rerank_run(fixture->runtime, &fixture->request, &question, &some, &err));
+    assert_true(some.scored_count >= 1 && some.scored_count <= TEXTS);
+    for (size_t i = 0; i < TEXTS; i++)
+        assert_int_equal(some.scored[i], i < some.scored_count);
+    assert_true(some.tokens > 0 && some.cached == 0);
+
+    question.budget_ms = 0;
+    assert_true(rerank_run(fixture->runtime, &fixture->request, &question, &all, &err));
+    assert_int_equal(all.scored_count, TEXTS);
+    assert_int_equal(all.cached, some.scored_count);
+
+    question.budget_ms = 1;
+    assert_true(rerank_run(fixture->runtime, &fixture->request, &question, &again, &err));
+    assert_int_equal(again.cached, TEXTS);
+    assert_int_equal(again.scored_count, TEXTS);
+    assert_int_equal(again.tokens, 0);
+    for (size_t i = 0; i < TEXTS; i++)
+        assert_true(again.scores[i] == all.scores[i]);
+
+    question.query = "another question";
+    assert_true(rerank_run(fixture->runtime, &fixture->request, &question, &some, &err));
+    assert_int_equal(some.cached, 0);
 }
 
 /* A Spanish question, English text, no word in common: the embedder finds the passage and the sentence in it. */
@@ -435,6 +474,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bad_files_are_reported_and_skipped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_changed_file_makes_its_quote_stale, setup, teardown),
         cmocka_unit_test_setup_teardown(test_with_models, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rerank_budget_and_cache, setup, teardown),
         cmocka_unit_test_setup_teardown(test_quotes_by_meaning_where_no_word_is_shared, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_broken_embedder_degrades, setup, teardown),
