@@ -110,6 +110,7 @@ void encode_job_free(struct encode_job *job)
     free(job->lengths);
     free(job->order);
     free(job->values);
+    free(job->begins);
     free(job->texts);
     *job = (struct encode_job){0};
 }
@@ -134,12 +135,12 @@ static void sort(struct encode_job *job)
 /* ---------------------------------------------------------------- computing */
 
 static void add_sequence(struct llama_batch *batch, const llama_token *tokens, uint32_t length,
-                         llama_seq_id sequence)
+                         uint32_t begin, llama_seq_id sequence)
 {
     for (uint32_t i = 0; i < length; i++) {
         int32_t at = batch->n_tokens++;
         batch->token[at] = tokens[i];
-        batch->pos[at] = (llama_pos)i;
+        batch->pos[at] = (llama_pos)(begin + i);
         batch->n_seq_id[at] = 1;
         batch->seq_id[at][0] = sequence;
         batch->logits[at] = true;
@@ -157,7 +158,8 @@ static uint32_t pack(struct encoder *encoder, const struct encode_job *job)
         uint32_t length = job->lengths[index];
         if (taken > 0 && (uint32_t)batch->n_tokens + length > ENCODER_BATCH_TOKENS)
             break;
-        add_sequence(batch, job->tokens[index], length, (llama_seq_id)taken);
+        add_sequence(batch, job->tokens[index], length, job->begins ? job->begins[index] : 0,
+                     (llama_seq_id)taken);
         taken++;
     }
     return taken;

@@ -55,8 +55,9 @@ struct encode_job {
     uint32_t count;
     uint32_t next; /* how many of `order` are computed */
     uint32_t dimensions;
-    float *values;   /* count x dimensions, row major, in input order */
-    uint32_t *texts; /* which text a sequence is a part of; NULL: each is a text of its own */
+    float *values;    /* count x dimensions, row major, in input order */
+    uint32_t *begins; /* position of a sequence's first token; NULL: 0 */
+    uint32_t *texts;  /* which text a sequence is a part of; NULL: each is a text of its own */
     uint32_t text_count;
     uint64_t computed; /* tokens */
     uint32_t

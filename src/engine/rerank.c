@@ -7,6 +7,7 @@
 #include "engine/rerank.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,6 +97,20 @@ static bool make_frame(const struct model *model, struct frame_of_pair *ret, str
     return frame_by_vocabulary(model->vocab, ret, err);
 }
 
+/* The position at which the model wants documents to begin; 0 where it does not say. */
+static size_t document_position(const struct model *model, uint32_t length_max)
+{
+    char architecture[64], key[128], value[16];
+    if (llama_model_meta_val_str(model->handle, "general.architecture", architecture,
+                                 sizeof(architecture)) < 0)
+        return 0;
+    snprintf(key, sizeof(key), "%s.rerank.document_position", architecture);
+    if (llama_model_meta_val_str(model->handle, key, value, sizeof(value)) < 0)
+        return 0;
+    unsigned long position = strtoul(value, NULL, 10);
+    return position < length_max ? position : 0;
+}
+
 /* ---------------------------------------------------------------- pairs */
 
 /* A request in tokens. */
@@ -104,7 +119,8 @@ struct pairs {
     struct part query;
     struct part *documents; /* count of them */
     uint32_t count;
-    size_t room; /* tokens of a document that a pair can hold */
+    size_t begin; /* position of a pair's first token */
+    size_t room;  /* tokens of a document that a pair can hold */
     bool query_cut;
 };
 
@@ -115,6 +131,23 @@ static void pairs_free(struct pairs *pairs)
     free(pairs->documents);
     part_free(&pairs->query);
     frame_free_parts(&pairs->frame);
+}
+
+/* Decides how long the query may be, where a pair begins and what is left for the document. */
+static void place(struct pairs *pairs, size_t document_at, size_t length_max)
+{
+    const struct frame_of_pair *frame = &pairs->frame;
+    size_t fixed = frame->head.length + frame->middle.length;
+    if (document_at <= fixed)
+        document_at = 0;
+    size_t query_max = document_at ? document_at - fixed : length_max / 2;
+    pairs->query_cut = pairs->query.length > query_max;
+    if (pairs->query_cut)
+        pairs->query.length = query_max;
+    size_t before = fixed + pairs->query.length;
+    pairs->begin = document_at ? document_at - before : 0;
+    size_t taken = pairs->begin + before + frame->tail.length;
+    pairs->room = length_max > taken ? length_max - taken : 0;
 }
 
 static bool pairs_init(struct pairs *pairs, const struct encoder *encoder,
@@ -129,12 +162,7 @@ static bool pairs_init(struct pairs *pairs, const struct encoder *encoder,
     if (!make_frame(model, &pairs->frame, err) ||
         !model_tokenize(model, request->query, false, false, &query->tokens, &query->length, err))
         return false;
-    pairs->query_cut = query->length > encoder->length_max / 2;
-    if (pairs->query_cut)
-        query->length = encoder->length_max / 2;
-    const struct frame_of_pair *frame = &pairs->frame;
-    size_t around = frame->head.length + query->length + frame->middle.length + frame->tail.length;
-    pairs->room = encoder->length_max > around ? encoder->length_max - around : 0;
+    place(pairs, document_position(model, encoder->length_max), encoder->length_max);
     for (uint32_t i = 0; i < pairs->count; i++) {
         struct part *document = &pairs->documents[i];
         if (!model_tokenize(model, request->documents.texts[i], false, false, &document->tokens,
@@ -201,6 +229,7 @@ static bool add_window(struct encode_job *job, uint32_t index, const struct pair
     append(at, &frame->tail);
     encode_job_set(job, index, tokens, length < length_max ? length : length_max);
     job->texts[index] = document;
+    job->begins[index] = (uint32_t)pairs->begin;
     return true;
 }
 
@@ -214,7 +243,8 @@ static bool add_pairs(const struct encoder *encoder, const struct pairs *pairs,
         return false;
     job->text_count = pairs->count;
     job->texts = calloc(total ? total : 1, sizeof(*job->texts));
-    if (!job->texts)
+    job->begins = calloc(total ? total : 1, sizeof(*job->begins));
+    if (!job->texts || !job->begins)
         return err_no_memory(err);
     uint32_t index = 0;
     for (uint32_t i = 0; i < pairs->count; i++) {

@@ -6,6 +6,8 @@
  *   vocabulary says it adds. A document that does not fit is read in windows that overlap, and its score is that of
  *   the best; what lies behind RERANK_WINDOWS_MAX windows is not read. A query may take half of the context and is
  *   cut there. Documents that were not compared in full are counted as truncated; that is no error.
+ *   A model whose file has ARCHITECTURE.rerank.document_position was trained with documents that begin at that very
+ *   position, the query right in front of it, so that positions tell the two apart; it gets them so.
  * Owner:   the caller owns the job. Threads: one at a time. Fails: ERR_NO_MEMORY, ERR_TOO_LARGE, as the encoder.
  */
 #ifndef JARVIS_ENGINE_RERANK_H

@@ -206,6 +206,55 @@ static void a_template_of_the_model_is_used(void **state)
     free(path);
 }
 
+enum { DOCUMENT_AT = 16 };
+
+static void add_position(struct gguf_context *gguf)
+{
+    gguf_set_val_u32(gguf, "bert.rerank.document_position", DOCUMENT_AT);
+}
+
+/* The document begins at the position that the file names, whatever the length of the query. */
+static void documents_begin_where_the_model_says(void **state)
+{
+    struct tiny *tiny = *state;
+    char *path = testing_path(tiny->directory, "position.gguf");
+    struct err err;
+    tiny_ok(gguf_edit(tiny->rerank, path, add_position, &err), &err);
+    struct msg_load load = tiny_load(tiny, ROLE_RERANK);
+    load.path = path;
+    struct model model;
+    struct encoder encoder;
+    tiny_ok(model_open(&tiny->backend, &load, NULL, NULL, &model, &err), &err);
+    tiny_ok(encoder_open(&model, NULL, &encoder, &err), &err);
+    char *text = repeated("moon ", GGUF_MAKE_CONTEXT);
+    const char *documents[] = {text, "moon"};
+    struct encode_job job;
+    start(&encoder, "dog", documents, 2, &job);
+    assert_int_equal(job.begins[0], DOCUMENT_AT - 3); /* [CLS] dog [SEP] */
+    assert_int_equal(job.lengths[0], GGUF_MAKE_CONTEXT - job.begins[0]);
+    encode_job_free(&job);
+    start(&encoder, text, documents, 2, &job); /* a query that fills all that is before */
+    assert_int_equal(job.begins[0], 0);
+    assert_int_equal(job.lengths[job.count - 1], DOCUMENT_AT + 2);
+    assert_int_equal(job.truncated, 2);
+    encode_job_free(&job);
+
+    struct arena arena;
+    arena_init(&arena, 1 << 16);
+    struct msg_scores with, without;
+    score(&encoder, "dog", documents, 2, &arena, &with);
+    struct tiny_encoder plain;
+    tiny_encoder_open(tiny, ROLE_RERANK, &plain);
+    score(&plain.encoder, "dog", documents, 2, &arena, &without);
+    assert_true(isfinite(with.scores[1]) && with.scores[1] != without.scores[1]);
+    tiny_encoder_close(&plain);
+    arena_free(&arena);
+    free(text);
+    encoder_close(&encoder);
+    model_close(&model);
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +264,7 @@ int main(void)
         cmocka_unit_test(the_best_window_speaks_for_a_document),
         cmocka_unit_test(what_is_not_read_is_counted),
         cmocka_unit_test(a_template_of_the_model_is_used),
+        cmocka_unit_test(documents_begin_where_the_model_says),
     };
     return cmocka_run_group_tests_name("rerank", tests, tiny_setup, tiny_teardown);
 }
