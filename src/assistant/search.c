@@ -147,16 +147,31 @@ static bool retrieve(struct runtime *runtime, struct request *request,
     return ok && read_hits(runtime, request, found, count, ret, err);
 }
 
-/* Reranked hits first, by their score; the others as they were. */
 static int by_score(const void *a, const void *b)
 {
     const struct search_hit *x = a;
     const struct search_hit *y = b;
-    if (x->reranked != y->reranked)
-        return x->reranked ? -1 : 1;
     if (x->score != y->score)
         return x->score < y->score ? 1 : -1;
     return x->fused < y->fused ? 1 : x->fused > y->fused ? -1 : 0;
+}
+
+/* The rerank model's word and the search's together: w * p + (1 - w) * fused / best fused. A model that reads pairs
+ * overlooks what exact words tell, and the other way round (Askari et al., 2023). A passage that was not read counts
+ * as one that the model holds for wrong. */
+static void mix_scores(double weight, const struct rerank_answer *answer,
+                       struct search_result *result)
+{
+    double best = 0;
+    for (size_t i = 0; i < result->count; i++)
+        best = result->hits[i].fused > best ? result->hits[i].fused : best;
+    for (size_t i = 0; i < result->count; i++) {
+        struct search_hit *hit = &result->hits[i];
+        hit->reranked = answer->scored[i];
+        hit->rerank = hit->reranked ? answer->scores[i] : 0;
+        hit->score = weight * hit->rerank + (1 - weight) * (best > 0 ? hit->fused / best : 0);
+    }
+    qsort(result->hits, result->count, sizeof(*result->hits), by_score);
 }
 
 /* Adds to what the result has to say. `more` may be NULL: no memory. */
@@ -222,19 +237,11 @@ static bool rerank(struct runtime *runtime, struct request *request, const char 
                                        err_message(err, request->lang)),
                           err);
     }
-    for (size_t i = 0; i < result->count; i++) {
-        if (!answer.scored[i])
-            continue;
-        result->hits[i].score = answer.scores[i];
-        result->hits[i].reranked = true;
-    }
     result->reranked = answer.scored_count > 0;
     result->reranked_count = answer.scored_count;
     result->rerank_asked = result->count;
-    if (!tell_rerank(runtime, request, &answer, result, err))
-        return false;
-    qsort(result->hits, result->count, sizeof(*result->hits), by_score);
-    return true;
+    mix_scores(runtime->config->retrieval_rerank_weight, &answer, result);
+    return tell_rerank(runtime, request, &answer, result, err);
 }
 
 static bool check_query(const struct search_request *search, struct err *err)

@@ -40,8 +40,9 @@ struct search_hit {
     size_t line_start; /* 1-based, inclusive */
     size_t line_end;
     const char *text; /* the passage */
-    double score;     /* fused or, when reranked, by the rerank model */
+    double score;     /* what orders the hits: fused, or mixed with the rerank model's (search.c) */
     double fused;
+    double rerank; /* 0..1 by the rerank model; 0 where it has not read the passage */
     double sparse; /* BM25; 0 when no word is shared */
     double dense;  /* cosine -1..1; 0 without an embedder */
     bool reranked;

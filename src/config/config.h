@@ -85,6 +85,8 @@ struct model_entry {
     BOOL(retrieval_rerank, "retrieval.rerank", true, "use a rerank model when there is one")       \
     INT(retrieval_rerank_depth, "retrieval.rerank_depth", 20, 1, 1000,                             \
         "candidates given to the rerank model")                                                    \
+    DOUBLE(retrieval_rerank_weight, "retrieval.rerank_weight", 0.75, 0, 1,                         \
+           "weight of the rerank model against the search: 1 only the model")                      \
     INT(retrieval_rerank_budget_ms, "retrieval.rerank_budget_ms", 2000, 0, 600000,                 \
         "time for reranking, in milliseconds: the best candidates first; 0: no limit")             \
     INT(chunk_tokens, "chunk.tokens", 200, 16, 4096, "aimed length of a passage, in tokens")       \

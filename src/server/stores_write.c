@@ -88,6 +88,8 @@ void stores_write_hit(struct writer *writer, const struct search_hit *hit)
     writer_number(writer, "dense", hit->dense);
     writer_number(writer, "fused", hit->fused);
     writer_bool(writer, "reranked", hit->reranked);
+    if (hit->reranked)
+        writer_number(writer, "rerank", hit->rerank);
     writer_end(writer);
     writer_end(writer);
 }
@@ -104,6 +106,8 @@ void stores_write_jarvis_hit(struct writer *writer, const struct search_hit *hit
     writer_number(writer, "dense", hit->dense);
     writer_number(writer, "fused", hit->fused);
     writer_bool(writer, "reranked", hit->reranked);
+    if (hit->reranked)
+        writer_number(writer, "rerank", hit->rerank);
     writer_uint(writer, "line_start", hit->line_start);
     writer_uint(writer, "line_end", hit->line_end);
     writer_text(writer, "document_id", hit->document_id);

@@ -305,8 +305,13 @@ static void test_with_models(void **state)
     assert_int_equal(found.reranked_count, found.rerank_asked);
     assert_string_equal(found.notice, "");
     assert_true(found.count >= 1);
-    for (size_t i = 0; i < found.count; i++)
-        assert_true(found.hits[i].dense >= -1.0001 && found.hits[i].dense <= 1.0001);
+    for (size_t i = 0; i < found.count; i++) {
+        const struct search_hit *hit = &found.hits[i];
+        assert_true(hit->dense >= -1.0001 && hit->dense <= 1.0001);
+        assert_true(hit->reranked && hit->rerank >= 0 && hit->rerank <= 1);
+        assert_true(hit->score >= 0 && hit->score <= 1.0001);
+        assert_true(i == 0 || hit->score <= found.hits[i - 1].score);
+    }
 
     struct chat_result result = ask(fixture, "Who planted the olive tree?");
     assert_int_equal(result.category, CHAT_OK);
