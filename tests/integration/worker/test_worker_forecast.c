@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "cli/bench_model.h"
 #include "helper/gguf_make.h"
 #include "helper/testing.h"
 #include "helper/worker_peer.h"
@@ -198,6 +199,59 @@ static void the_type_of_the_cache_counts(void **state)
     near_to(sum_of(&told), held_by(&fixture->peer), "f32 cache");
 }
 
+/* A prompt that fills a whole batch, and with it the buffers: each letter and each blank is a token. */
+static void fill_batch(struct worker_peer *peer)
+{
+    enum { TOKENS = 500 };
+    char prompt[TOKENS + 1];
+    for (int i = 0; i < TOKENS; i++)
+        prompt[i] = i % 2 ? ' ' : 'a';
+    prompt[TOKENS] = '\0';
+    struct msg_generate generate = {.prompt = prompt};
+    sampling_default(&generate.sampling);
+    generate.sampling.max_tokens = 1;
+    struct str payload;
+    struct frame frame;
+    str_init(&payload, FRAME_PAYLOAD_MAX);
+    msg_put_generate(&payload, &generate);
+    worker_peer_expect(peer, FRAME_DONE, worker_peer_send(peer, FRAME_GENERATE, &payload), &frame);
+    frame_free(&frame);
+}
+
+/* A model of some megabytes, told, loaded, used, measured. */
+static void made_model(struct fixture *fixture, const struct bench_shape *shape, enum kv_type kv)
+{
+    struct err err;
+    char *path = testing_path(fixture->directory, shape->name);
+    assert_true(bench_model_write(shape, 1, path, &err));
+    struct msg_load load = load_of(path, ROLE_CHAT, 512, 2);
+    load.kv_type = kv;
+    struct msg_forecast told = forecast(&fixture->peer, &load);
+    print(&told);
+    uint64_t cells = 2 * 512, row = (uint64_t)shape->heads_kv * shape->key_length * 2;
+    uint64_t cache = shape->layers * cells * (kv == KV_Q8_0 ? row / 32 * 34 : row * 2);
+    assert_true(llabs((int64_t)(part_of(&told, PART_CACHE) - cache)) < 12000);
+    load_now(&fixture->peer, &load);
+    fill_batch(&fixture->peer);
+    near_to(sum_of(&told), held_by(&fixture->peer), shape->name);
+    worker_peer_stop(&fixture->peer);
+    worker_peer_start(&fixture->peer, fixture->program);
+    free(path);
+}
+
+/* Weights that this CPU may repack, keys that are longer than width / heads, a sliding window that is kept whole. */
+static void models_of_other_shapes(void **state)
+{
+    static const struct bench_shape shapes[] = {
+        {"repacked", "llama", ROLE_CHAT, BENCH_Q4_0, 256, 4, 4, 2, 64, 512, 4000, 0, 1024},
+        {"long-keys", "qwen3", ROLE_CHAT, BENCH_Q8_0, 256, 2, 4, 2, 128, 512, 4000, 0, 1024},
+        {"window", "gemma3", ROLE_CHAT, BENCH_F16, 256, 6, 4, 1, 128, 512, 4000, 256, 1024},
+    };
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+        made_model(fixture, &shapes[i], i == 1 ? KV_Q8_0 : KV_F16);
+}
+
 static void embedders_and_rerankers_too(void **state)
 {
     struct fixture *fixture = *state;
@@ -259,7 +313,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(a_chat_model_takes_what_was_told), TEST(the_type_of_the_cache_counts),
         TEST(embedders_and_rerankers_too),      TEST(the_house_embedder_too),
-        TEST(a_damaged_file_is_told_of),
+        TEST(models_of_other_shapes),           TEST(a_damaged_file_is_told_of),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     testing_remove(fixture.directory);
