@@ -25,7 +25,7 @@ enum {
     SEED = 20260917,
     ROOM_EXTRA_MIB = 256, /* that stay free on the disk, and in memory */
     ARENA_BYTES = 64 << 20,
-    WAIT_MS = 20 * 60 * 1000,
+    WAIT_MS = 20 * 60 * 1000, /* longest that one model may take */
 };
 
 #define MIB (UINT64_C(1) << 20)
@@ -296,6 +296,7 @@ static bool run_plans(struct bench *bench, struct bench_memory *ret, struct err 
         if (bench->wait.cancel && cancel_is_set(bench->wait.cancel))
             return cancel_error(err);
         struct bench_row *row = &ret->rows[ret->row_count];
+        bench->wait.until = deadline_in_ms(WAIT_MS);
         if (!run_plan(bench, &plans[i], row, err))
             return false;
         ret->row_count++;
@@ -311,8 +312,7 @@ bool bench_memory_run(const struct bench_memory_options *options, struct bench_m
 {
     static const char text[] = "{}";
     struct config *config;
-    struct bench bench = {.options = options,
-                          .wait = {.cancel = options->cancel, .until = deadline_in_ms(WAIT_MS)}};
+    struct bench bench = {.options = options, .wait = {.cancel = options->cancel}};
     *ret = (struct bench_memory){0};
     if (setpriority(PRIO_PROCESS, 0, NICE) != 0) /* workers inherit it */
         return err_set_errno(err, ERR_INTERNAL, errno, "cannot lower the priority");
