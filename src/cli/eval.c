@@ -1,20 +1,17 @@
-/* How it works: each document of the corpus is written to a file of its own below the cache, because files are what
- * `ingest` takes; the service reads the folder into a new store. Then every question is asked by every method: once as
- * a person would ask (a page of hits, timed), once deep, for Recall@100. A document is as good as its best passage, so
- * the first passage of each counts. Reranking is asked for as deep as the configuration reranks; behind that the
- * documents follow as the hybrid search has them. */
+/* How it works: eval_store.c has the corpus read into a store of its own. Then every question is asked by every method:
+ * once as a person would ask (a page of hits, timed), once deep, for Recall@100. A document is as good as its best
+ * passage, so the first passage of each counts. Reranking is asked for as deep as the configuration reranks; behind
+ * that the documents follow as the hybrid search has them. */
 #include "cli/eval.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/hash.h"
 #include "cli/client.h"
+#include "cli/eval_store.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 
@@ -23,7 +20,6 @@ enum { SPARSE, DENSE, HYBRID, RERANKED };
 enum {
     DEEP_PASSAGES = 200, /* first asked for, so that EVALUATE_DEPTH documents are among them … */
     PASSAGES_MAX = 1000, /* … and the most that a search gives */
-    DOCUMENT_MAX = 1 << 26 /* bytes of one document */
 };
 
 static const size_t ARENA_MAX = (size_t)16 << 30;
@@ -35,8 +31,7 @@ struct run {
     struct interrupt interrupt;
     struct progress progress;
     struct eval_result *result;
-    char *folder;       /* where the documents lie as files; NULL: not yet */
-    char store[ID_MAX]; /* "": not yet */
+    struct eval_store store;
     int64_t rerank_depth;
     uint32_t *seen; /* by document: the last search (`searches`) that found it */
     uint32_t searches;
@@ -122,153 +117,6 @@ static void name_corpus(struct eval_result *result, const char *folder)
     snprintf(result->name, sizeof(result->name), "%.*s", (int)(length - start), folder + start);
 }
 
-/* ---------------------------------------------------------------- files for `ingest` */
-
-static char *document_path(const struct run *run, size_t document)
-{
-    return str_format(8192, "%s/%zu.txt", run->folder, document);
-}
-
-static bool write_document(struct run *run, size_t document, struct err *err)
-{
-    const struct dataset_text *text = &run->result->corpus.items[document];
-    struct str body;
-    str_init(&body, DOCUMENT_MAX);
-    if (*text->title)
-        str_printf(&body, "%s\n\n", text->title);
-    str_puts(&body, text->text);
-    char *path = document_path(run, document);
-    bool ok = path ? str_check(&body, "a document", err) : err_no_memory(err);
-    FILE *file = ok ? fopen(path, "wxe") : NULL;
-    if (ok && (!file || fwrite(str_text(&body), 1, body.length, file) != body.length))
-        ok = err_set_errno(err, ERR_IO, errno, "cannot write \"%s\"", path);
-    if (file && fclose(file) != 0 && ok)
-        ok = err_set_errno(err, ERR_IO, errno, "cannot write \"%s\"", path);
-    free(path);
-    str_free(&body);
-    return ok;
-}
-
-static bool write_documents(struct run *run, struct err *err)
-{
-    char *folder = fs_join(run->session.paths.cache, "eval-XXXXXX");
-    if (!folder)
-        return err_no_memory(err);
-    if (!mkdtemp(folder)) {
-        err_set_errno(err, ERR_IO, errno, "cannot make the directory \"%s\"", folder);
-        free(folder);
-        return false;
-    }
-    run->folder = folder;
-    bool ok = true;
-    for (size_t i = 0; ok && i < run->result->corpus.count; i++)
-        ok = write_document(run, i, err);
-    return ok;
-}
-
-static void remove_documents(struct run *run)
-{
-    for (size_t i = 0; run->folder && i < run->result->corpus.count; i++) {
-        char *path = document_path(run, i);
-        if (path)
-            unlink(path);
-        free(path);
-    }
-    if (run->folder)
-        rmdir(run->folder);
-    free(run->folder);
-    run->folder = NULL;
-}
-
-/* ---------------------------------------------------------------- the store */
-
-/* A path of the API about the store. */
-static char *store_path(const struct run *run)
-{
-    return str_format(512, "/v1/vector_stores/%s", run->store);
-}
-
-static bool create_store(struct run *run, struct err *err)
-{
-    char name[ID_MAX];
-    hash_random_id("eval-", name);
-    yyjson_mut_doc *request = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(request);
-    yyjson_mut_doc_set_root(request, root);
-    yyjson_mut_obj_add_str(request, root, "name", name);
-    yyjson_doc *answer;
-    bool ok = client_call(run->session.client, "POST", "/v1/vector_stores", request, &answer, err);
-    yyjson_mut_doc_free(request);
-    if (!ok)
-        return false;
-    const char *id = yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(answer), "id"));
-    snprintf(run->store, sizeof(run->store), "%s", id ? id : "");
-    yyjson_doc_free(answer);
-    return *run->store || err_set(err, ERR_PROTOCOL, "the service made a store without an id");
-}
-
-/* Also after Ctrl-C: nothing interrupts the cleaning up. */
-static void delete_store(struct run *run)
-{
-    struct err ignored;
-    char *path = *run->store ? store_path(run) : NULL;
-    client_interrupt_by(run->session.client, -1);
-    if (path)
-        client_call(run->session.client, "DELETE", path, NULL, NULL, &ignored);
-    free(path);
-}
-
-static bool take_summary(struct run *run, yyjson_val *done, struct err *err)
-{
-    const char *notice = yyjson_get_str(yyjson_obj_get(done, "notice"));
-    run->result->passages = yyjson_get_uint(yyjson_obj_get(done, "passages"));
-    run->result->unread = yyjson_get_uint(yyjson_obj_get(done, "failed"));
-    run->result->notice = arena_copy(&run->result->arena, notice ? notice : "");
-    return run->result->notice || err_no_memory(err);
-}
-
-static void show(struct run *run, const char *phase, uint64_t done, uint64_t total)
-{
-    const struct progress_state state = {.phase = phase, .done = done, .total = total, .path = ""};
-    if (!run->cli->json)
-        progress_show(&run->progress, &state);
-}
-
-static bool on_ingest_event(void *user, const struct event *event, struct err *err)
-{
-    struct run *run = user;
-    yyjson_doc *doc;
-    if (!json_parse(event->data, event->length, "an event of the service", &doc, err))
-        return false;
-    yyjson_val *root = yyjson_doc_get_root(doc);
-    const char *phase = yyjson_get_str(yyjson_obj_get(root, "phase"));
-    bool ok = true;
-    if (strcmp(event->name, "done") == 0)
-        ok = take_summary(run, root, err);
-    else if (strcmp(event->name, "progress") == 0 && phase)
-        show(run, phase, yyjson_get_uint(yyjson_obj_get(root, "done")),
-             yyjson_get_uint(yyjson_obj_get(root, "total")));
-    yyjson_doc_free(doc);
-    return ok;
-}
-
-static bool fill_store(struct run *run, struct err *err)
-{
-    yyjson_mut_doc *request = yyjson_mut_doc_new(NULL);
-    yyjson_mut_val *root = yyjson_mut_obj(request);
-    yyjson_mut_doc_set_root(request, root);
-    yyjson_mut_val *paths = yyjson_mut_obj_add_arr(request, root, "paths");
-    yyjson_mut_arr_add_str(request, paths, run->folder);
-    yyjson_mut_obj_add_str(request, root, "store", run->store);
-    bool ok =
-        client_stream(run->session.client, "/v1/jarvis/ingest", request, on_ingest_event, run, err);
-    yyjson_mut_doc_free(request);
-    if (ok && !run->result->notice)
-        return err_set(err, ERR_UNAVAILABLE,
-                       "the service went away while it was reading the corpus");
-    return ok;
-}
-
 /* ---------------------------------------------------------------- one search */
 
 static yyjson_mut_doc *search_request(const struct run *run, size_t method, const char *query,
@@ -281,7 +129,7 @@ static yyjson_mut_doc *search_request(const struct run *run, size_t method, cons
     yyjson_mut_doc_set_root(doc, root);
     yyjson_mut_obj_add_str(doc, root, "query", query);
     yyjson_mut_val *stores = yyjson_mut_obj_add_arr(doc, root, "stores");
-    yyjson_mut_arr_add_str(doc, stores, run->store);
+    yyjson_mut_arr_add_str(doc, stores, run->store.id);
     yyjson_mut_obj_add_uint(doc, root, "top_k", passages);
     if (alpha >= 0)
         yyjson_mut_obj_add_real(doc, root, "alpha", alpha);
@@ -429,12 +277,12 @@ static bool ask_all(struct run *run, size_t number, struct err *err)
     if (!ask(run, number, 0, err)) /* loads models and indexes, so that no answer's time has that */
         return false;
     for (size_t query = 0; query < count && !method->why; query++) {
-        show(run, method->name, query, count);
+        eval_show(&run->store, method->name, query, count);
         if (!ask(run, number, query, err))
             return false;
         judge(run, method, query);
     }
-    show(run, method->name, count, count);
+    eval_show(&run->store, method->name, count, count);
     return true;
 }
 
@@ -495,8 +343,7 @@ static bool measure_all(struct run *run, struct err *err)
     run->seen = arena_array(&result->arena, result->corpus.count + 1, sizeof(*run->seen));
     if (!run->seen)
         return err_no_memory(err);
-    if (!read_state(run, err) || !write_documents(run, err) || !create_store(run, err) ||
-        !fill_store(run, err))
+    if (!read_state(run, err) || !eval_store_make(&run->store, err))
         return false;
     for (size_t i = 0; i < EVAL_METHODS; i++) {
         if (!result->methods[i].why && !ask_all(run, i, err))
@@ -517,10 +364,14 @@ static bool measure_with_service(struct run *run, struct err *err)
     if (ok) {
         client_interrupt_by(run->session.client, run->interrupt.fd);
         progress_begin(&run->progress, &run->cli->err, run->cli->lang);
+        run->store = (struct eval_store){.cli = run->cli,
+                                         .client = run->session.client,
+                                         .cache = run->session.paths.cache,
+                                         .progress = &run->progress,
+                                         .result = run->result};
         ok = measure_all(run, err);
         progress_end(&run->progress);
-        delete_store(run);
-        remove_documents(run);
+        eval_store_remove(&run->store);
         interrupt_end(&run->interrupt);
     }
     session_close(&run->session);

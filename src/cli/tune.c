@@ -259,7 +259,7 @@ static bool number_of(struct map *documents, const char *id, uint32_t *ret, stru
     return true;
 }
 
-static bool take_hit(struct run *run, struct item *item, struct map *documents, yyjson_val *hit,
+static bool take_hit(const struct item *item, struct map *documents, yyjson_val *hit,
                      struct tune_candidate *ret, struct err *err)
 {
     yyjson_val *dense = yyjson_obj_get(hit, "dense");
@@ -269,7 +269,6 @@ static bool take_hit(struct run *run, struct item *item, struct map *documents, 
         .has_dense = true,
         .grade = grade_of(item, hit),
     };
-    (void)run;
     return number_of(documents, text_of(hit, "document_id"), &ret->document, err);
 }
 
@@ -293,7 +292,7 @@ static bool take_hits(struct run *run, size_t number, yyjson_val *root, struct m
             return err_no_memory(err);
         if (strcmp(name, item->hidden) == 0)
             continue;
-        if (!take_hit(run, item, documents, hit, &candidates[count], err))
+        if (!take_hit(item, documents, hit, &candidates[count], err))
             return false;
         if (run->has_rerank && !(item->texts[count] = arena_copy(arena, text_of(hit, "text"))))
             return err_no_memory(err);
