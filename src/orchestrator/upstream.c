@@ -294,8 +294,7 @@ static void count_outcome(struct upstream *upstream, struct address *address, co
         breaker_pause(&address->breaker, &upstream->policy, now, err_retry_after_ms(err));
     if (err->code != ERR_CANCELLED && err->code != ERR_TIMEOUT) {
         upstream->failed_us = clock_wall_us();
-        snprintf(upstream->cause, sizeof(upstream->cause), "%.80s: %.170s", address->url,
-                 err_message(err, LANG_EN));
+        snprintf(upstream->cause, sizeof(upstream->cause), "%.255s", err_message(err, LANG_EN));
     }
 }
 

@@ -14,6 +14,7 @@ struct exchange {
     CURL *easy;
     struct curl_slist *headers;
     struct str buffer; /* has come, was not taken */
+    const char *url;   /* the request's, for messages */
     uint32_t silence_ms;
     deadline silent_until;
     bool running; /* the easy handle is in the multi handle */
@@ -116,6 +117,7 @@ bool exchange_start(struct exchange *exchange, const struct exchange_request *re
     str_init(&exchange->buffer, EXCHANGE_BUFFER_MAX);
     exchange->answered = exchange->ended = false;
     exchange->result = CURLE_OK;
+    exchange->url = request->url;
     exchange->silence_ms = request->silence_ms;
     exchange_alive(exchange);
     curl_easy_reset(exchange->easy);
@@ -151,15 +153,16 @@ static bool transfer_failed(const struct exchange *exchange, struct err *err)
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
-        return err_set(err, ERR_UPSTREAM_REFUSED,
-                       "the other server cannot be trusted or named so: %s", why);
+        return err_set(err, ERR_UPSTREAM_REFUSED, "%s cannot be trusted or named so: %s",
+                       exchange->url, why);
     case CURLE_WRITE_ERROR:
         return err_set(err, ERR_PROTOCOL,
                        "the other server answers faster than it is read, or too much");
     default:
         if (exchange->answered)
-            return err_set(err, ERR_UPSTREAM, "the other server broke off its answer: %s", why);
-        return err_set(err, ERR_UPSTREAM, "the other server cannot be reached: %s", why);
+            return err_set(err, ERR_UPSTREAM, "%s broke off its answer: %s", exchange->url, why);
+        return err_set(err, ERR_UPSTREAM, "%s cannot be reached: %s; is the server running?",
+                       exchange->url, why);
     }
 }
 
@@ -189,7 +192,7 @@ static bool waited_too_long(const struct exchange *exchange, const struct wait *
         return !err_set(err, ERR_TIMEOUT,
                         "the other server did not answer in time; try again, or allow more time");
     if (deadline_passed(exchange->silent_until))
-        return !err_set(err, ERR_UPSTREAM, "the other server said nothing for %u s",
+        return !err_set(err, ERR_UPSTREAM, "%s said nothing for %u s", exchange->url,
                         exchange->silence_ms / 1000);
     return false;
 }
