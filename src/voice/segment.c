@@ -9,6 +9,7 @@
 
 enum {
     MAX_MS = 25000,
+    KEPT_MS = 300,   /* of the silence after a piece: more only costs time */
     QUIET_STEPS = 5, /* over which the quietest place is looked for: 50 ms */
     SOFT_PAUSE_MS = 120,
     SPEECH_PERCENT = 30,
@@ -51,6 +52,8 @@ void segment_options_default(int aggressiveness, struct segment_options *ret)
         .soft_ms = 12000,
         .max_ms = 20000,
     };
+    if (ret->level.hangover_ms > KEPT_MS)
+        ret->level.hangover_ms = KEPT_MS;
 }
 
 bool segmenter_open(const struct segment_options *options, segment_receive *receive, void *user,

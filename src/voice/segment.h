@@ -35,7 +35,8 @@ struct segment_options {
     int max_ms; /* at most 25000: what a recogniser hears well at once */
 };
 
-/* onset 30 ms, preroll 300, minimum of speech 250, of silence the hangover's, soft 12 s, max 20 s. */
+/* onset 30 ms, preroll 300, minimum of speech 250, of silence the level's hangover, of which a piece keeps 300 ms, soft
+ * 12 s, max 20 s. */
 void segment_options_default(int aggressiveness, struct segment_options *ret);
 
 /* Times count from the first sample of the stream. */

@@ -93,7 +93,7 @@ static void pieces_have_their_padding(void **state)
     assert_int_equal(seen.pieces[0].speech_begin_ms, 2000);
     assert_int_equal(seen.pieces[0].speech_end_ms, 4490);
     assert_int_equal(seen.first[0], 170);
-    assert_int_equal(seen.last[0], 498);
+    assert_int_equal(seen.last[0], 478);
     assert_int_equal(seen.pieces[1].begin_ms, 7190);
     assert_int_equal(seen.pieces[1].speech_end_ms, 7790);
 }
