@@ -211,7 +211,7 @@ bool registry_acquire(struct registry *registry, const char *name, enum model_ro
                       const struct wait *wait, registry_progress *progress, void *user,
                       struct lease **ret, struct err *err)
 {
-    struct err own;
+    struct err own = {.code = ERR_NONE};
     struct err *told = err ? err : &own;
     if (acquire(registry, name, role, wait, progress, user, ret, told))
         return true;
