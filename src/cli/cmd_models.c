@@ -5,8 +5,10 @@
 #include "cli/client.h"
 #include "cli/cmd_fit.h"
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/model_view.h"
 #include "cli/names.h"
+#include "cli/progress.h"
 #include "cli/table.h"
 
 static const struct option_spec models_options[] = {
@@ -148,6 +150,119 @@ static bool remove_model(const struct cli *cli, struct client *client, const cha
     return ok;
 }
 
+/* ---------------------------------------------------------------- load, unload, pin, unpin */
+
+/* "/v1/models/NAME/verb". */
+static bool put_path(struct client *client, const char *name, const char *verb, struct str *out,
+                     struct err *err)
+{
+    str_puts(out, "/v1/models/");
+    if (!client_escape(client, name, out, err))
+        return false;
+    str_printf(out, "/%s", verb);
+    return str_check(out, "the path", err);
+}
+
+static bool print_changed(const struct cli *cli, yyjson_val *answer, struct err *err)
+{
+    (void)err;
+    struct model_view view = model_view_of(answer);
+    if (view.pinned)
+        fprintf(cli->out.file, TR(cli->lang, "%s: %s, pinned."), view.name,
+                model_view_state(cli->lang, view.state));
+    else
+        fprintf(cli->out.file, TR(cli->lang, "%s: %s."), view.name,
+                model_view_state(cli->lang, view.state));
+    fputs("\n", cli->out.file);
+    return true;
+}
+
+static bool change_model(const struct cli *cli, struct client *client, const char *name,
+                         const char *verb, struct err *err)
+{
+    struct str path;
+    yyjson_doc *answer = NULL;
+    str_init(&path, 1024);
+    bool ok = put_path(client, name, verb, &path, err) &&
+              client_call(client, "POST", str_text(&path), NULL, &answer, err) &&
+              print_answer(cli, answer, print_changed, err);
+    yyjson_doc_free(answer);
+    str_free(&path);
+    return ok;
+}
+
+struct loading {
+    const struct cli *cli;
+    struct progress progress;
+    yyjson_doc *done; /* the last event; NULL before it comes */
+};
+
+static bool on_load_event(void *user, const struct event *event, struct err *err)
+{
+    struct loading *loading = user;
+    yyjson_doc *doc;
+    if (!json_parse(event->data, event->length, "an event of the service", &doc, err))
+        return false;
+    if (strcmp(event->name, "done") == 0) {
+        yyjson_doc_free(loading->done);
+        loading->done = doc;
+        return true;
+    }
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    const char *phase = yyjson_get_str(yyjson_obj_get(root, "phase"));
+    const char *why = yyjson_get_str(yyjson_obj_get(root, "why"));
+    const struct progress_state state = {
+        .phase = phase ? phase : "",
+        .done = yyjson_get_uint(yyjson_obj_get(root, "bytes_done")),
+        .total = yyjson_get_uint(yyjson_obj_get(root, "bytes_total")),
+        .bytes_done = yyjson_get_uint(yyjson_obj_get(root, "bytes_done")),
+        .path = why ? why : "",
+        .in_bytes = true,
+    };
+    if (strcmp(event->name, "progress") == 0 && !loading->cli->json)
+        progress_show(&loading->progress, &state);
+    yyjson_doc_free(doc);
+    return true;
+}
+
+static bool stream_load(struct loading *loading, struct client *client, const char *path,
+                        struct err *err)
+{
+    struct interrupt interrupt;
+    yyjson_mut_doc *request = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *root = yyjson_mut_obj(request);
+    yyjson_mut_doc_set_root(request, root);
+    yyjson_mut_obj_add_bool(request, root, "stream", true);
+    bool ok = interrupt_begin(&interrupt, err);
+    if (ok) {
+        client_interrupt_by(client, interrupt.fd);
+        progress_begin(&loading->progress, &loading->cli->err, loading->cli->lang);
+        ok = client_stream(client, path, request, on_load_event, loading, err);
+        progress_end(&loading->progress);
+        interrupt_end(&interrupt);
+    }
+    yyjson_mut_doc_free(request);
+    if (ok && !loading->done)
+        return err_set(err, ERR_UNAVAILABLE,
+                       "the service went away while it loaded the model; try again");
+    return ok;
+}
+
+/* With a bar; Ctrl-C calls the load off. */
+static bool load_model(const struct cli *cli, struct client *client, const char *name,
+                       struct err *err)
+{
+    struct loading loading = {.cli = cli};
+    struct str path;
+    str_init(&path, 1024);
+    bool ok = put_path(client, name, "load", &path, err) &&
+              stream_load(&loading, client, str_text(&path), err) &&
+              print_answer(cli, loading.done, print_changed, err);
+    yyjson_doc_free(loading.done);
+    str_free(&path);
+    return ok;
+}
+
 static bool show_models(const struct cli *cli, struct client *client, struct err *err)
 {
     yyjson_doc *answer;
@@ -158,34 +273,58 @@ static bool show_models(const struct cli *cli, struct client *client, struct err
     return ok;
 }
 
+enum verb { LIST, ADD, REMOVE, FIT, LOAD, UNLOAD, PIN, UNPIN };
+
+static const char *const verbs[] = {"list", "add",    "remove", "fit",
+                                    "load", "unload", "pin",    "unpin"};
+enum { VERB_COUNT = sizeof(verbs) / sizeof(*verbs) };
+
+static bool find_verb(const struct options *options, enum verb *ret, struct err *err)
+{
+    const char *word = options->word_count > 0 ? options->words[0] : "list";
+    for (int i = 0; i < VERB_COUNT; i++) {
+        if (strcmp(word, verbs[i]) == 0) {
+            *ret = (enum verb)i;
+            return true;
+        }
+    }
+    const char *near = names_nearest(word, verbs, VERB_COUNT);
+    return err_set(err, ERR_INVALID_REQUEST, "jarvis models has no \"%s\"; did you mean \"%s\"?",
+                   word, near ? near : "list");
+}
+
+static bool run_verb(const struct cli *cli, struct client *client, enum verb verb,
+                     const struct options *options, struct err *err)
+{
+    const char *name = options->word_count > 1 ? options->words[1] : "";
+    switch (verb) {
+    case LIST: return show_models(cli, client, err);
+    case ADD: return add_model(cli, client, options, err);
+    case REMOVE: return remove_model(cli, client, name, err);
+    case FIT: return fit_command(cli, client, options, err);
+    case LOAD: return load_model(cli, client, name, err);
+    case UNLOAD:
+    case PIN:
+    case UNPIN: break;
+    }
+    return change_model(cli, client, name, verbs[verb], err);
+}
+
 static bool run_models(struct cli *cli, const struct options *options, int *ret_exit,
                        struct err *err)
 {
     (void)ret_exit;
-    static const char *const verbs[] = {"list", "add", "remove", "fit"};
-    const char *verb = options->word_count > 0 ? options->words[0] : "list";
-    bool add = strcmp(verb, "add") == 0;
-    bool remove = strcmp(verb, "remove") == 0;
-    bool fit = strcmp(verb, "fit") == 0;
-    if (!add && !remove && !fit && strcmp(verb, "list") != 0) {
-        const char *near = names_nearest(verb, verbs, sizeof(verbs) / sizeof(*verbs));
-        return err_set(err, ERR_INVALID_REQUEST,
-                       "jarvis models has no \"%s\"; did you mean \"%s\"?", verb,
-                       near ? near : "list");
-    }
-    if (add && options->word_count != 2)
+    enum verb verb = LIST;
+    if (!find_verb(options, &verb, err))
+        return false;
+    if (verb == ADD && options->word_count != 2)
         return err_set(err, ERR_INVALID_REQUEST, "which file? jarvis models add FILE");
-    if (remove && options->word_count != 2)
-        return err_set(err, ERR_INVALID_REQUEST, "which model? jarvis models remove NAME");
-    if (fit && options->word_count != 2)
-        return err_set(err, ERR_INVALID_REQUEST, "which model? jarvis models fit NAME");
+    if (verb != LIST && verb != ADD && options->word_count != 2)
+        return err_set(err, ERR_INVALID_REQUEST, "which model? jarvis models %s NAME", verbs[verb]);
     struct session session;
     if (!session_open(cli, &session, err))
         return false;
-    bool ok = add      ? add_model(cli, session.client, options, err)
-              : remove ? remove_model(cli, session.client, options->words[1], err)
-              : fit    ? fit_command(cli, session.client, options, err)
-                       : show_models(cli, session.client, err);
+    bool ok = run_verb(cli, session.client, verb, options, err);
     session_close(&session);
     return ok;
 }
@@ -193,14 +332,19 @@ static bool run_models(struct cli *cli, const struct options *options, int *ret_
 const struct command command_models = {
     .name = "models",
     .run = run_models,
-    .usage = N_("[list | add FILE | remove NAME | fit NAME]"),
-    .summary = N_("list the models, add a GGUF file, remove one, see what one takes"),
+    .usage = N_("[list | add FILE | remove NAME | fit NAME | load NAME | unload NAME | pin NAME | "
+                "unpin NAME]"),
+    .summary = N_("list the models, add a GGUF file, remove, load, unload or pin one, see what one "
+                  "takes"),
     .details =
         N_("A chat model writes answers, an embedding model finds passages by their meaning, "
            "a rerank model puts the best first. add reads the GGUF file, fills in what can be "
            "known and writes it to the configuration; the file stays where it is. remove "
            "takes it out of the configuration again. fit tells how much memory a model would "
-           "take, part by part, what would have to go for it, and the largest context that fits."),
+           "take, part by part, what would have to go for it, and the largest context that fits. "
+           "Models are loaded when they are needed and make room for each other; load does it "
+           "now, unload ends it, and a pinned one stays until it is unpinned or the service ends "
+           "(for always: \"pin\": true in the configuration)."),
     .options = models_options,
     .option_count = sizeof(models_options) / sizeof(*models_options),
 };

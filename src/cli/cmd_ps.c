@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "base/clock.h"
 #include "cli/client.h"
 #include "cli/command.h"
@@ -22,12 +24,47 @@ static void last_use(struct table *table, enum lang lang, int64_t when)
     str_free(&ago);
 }
 
+/* The state, and how far it is with it. */
+static void state(struct table *table, enum lang lang, const struct model_view *view)
+{
+    if (strcmp(view->stage, "queued") == 0 || strcmp(view->stage, "claiming") == 0)
+        table_cell(table, "%s", TR(lang, "waits for memory"));
+    else if (strcmp(view->stage, "loading") == 0)
+        table_cell(table, "%s %.0f%%", model_view_state(lang, view->state), view->progress * 100);
+    else if (strcmp(view->stage, "unloading") == 0)
+        table_cell(table, "%s", TR(lang, "is leaving"));
+    else if (view->pinned)
+        table_cell(table, TR(lang, "%s, pinned"), model_view_state(lang, view->state));
+    else
+        table_cell(table, "%s", model_view_state(lang, view->state));
+}
+
+/* What it takes, and what was predicted. */
+static void memory(struct table *table, const struct model_view *view)
+{
+    struct str text;
+    str_init(&text, 128);
+    if (view->resident_bytes > 0)
+        text_bytes(&text, view->resident_bytes);
+    else
+        str_puts(&text, "-");
+    if (view->predicted_bytes > 0) {
+        str_puts(&text, " / ");
+        text_bytes(&text, view->predicted_bytes);
+    }
+    table_cell(table, "%s", str_text(&text));
+    str_free(&text);
+}
+
 static void add_model(struct table *table, enum lang lang, const struct model_view *view)
 {
     table_cell(table, "%s", view->name);
     table_cell(table, "%s", model_view_role(lang, view->role));
-    table_cell(table, "%s", model_view_state(lang, view->state));
-    table_cell_bytes(table, view->resident_bytes);
+    state(table, lang, view);
+    memory(table, view);
+    table_cell(table, "%s", view->device);
+    table_cell(table, "%llu", (unsigned long long)view->in_flight);
+    table_cell(table, "%llu", (unsigned long long)view->queue);
     table_cell(table, "%llu", (unsigned long long)view->uses);
     last_use(table, lang, view->last_use);
     table_cell(table, "%s", view->why);
@@ -45,7 +82,10 @@ static bool print_models(const struct cli *cli, yyjson_val *models, struct err *
     table_column(&table, TR(cli->lang, "NAME"), ALIGN_LEFT);
     table_column(&table, TR(cli->lang, "ROLE"), ALIGN_LEFT);
     table_column(&table, TR(cli->lang, "STATE"), ALIGN_LEFT);
-    table_column(&table, TR(cli->lang, "MEMORY"), ALIGN_RIGHT);
+    table_column(&table, TR(cli->lang, "MEMORY / PREDICTED"), ALIGN_RIGHT);
+    table_column(&table, TR(cli->lang, "DEVICE"), ALIGN_LEFT);
+    table_column(&table, TR(cli->lang, "IN USE"), ALIGN_RIGHT);
+    table_column(&table, TR(cli->lang, "QUEUE"), ALIGN_RIGHT);
     table_column(&table, TR(cli->lang, "USES"), ALIGN_RIGHT);
     table_column(&table, TR(cli->lang, "LAST USE"), ALIGN_LEFT);
     table_column(&table, TR(cli->lang, "WHY"), ALIGN_LEFT);

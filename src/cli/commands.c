@@ -23,6 +23,7 @@
     X(pull) \
     X(bench) \
     X(ps) \
+    X(explain) \
     X(serve) \
     X(stop) \
     X(config) \

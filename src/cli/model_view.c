@@ -34,6 +34,12 @@ struct model_view model_view_of(yyjson_val *model)
         .predicted_bytes = number(model, "predicted_bytes"),
         .uses = number(model, "uses"),
         .in_flight = number(model, "in_flight"),
+        .queue = number(model, "queue"),
+        .reserved_bytes = number(model, "reserved_bytes"),
+        .pinned = yyjson_get_bool(field(model, "pinned")),
+        .stage = text(model, "stage"),
+        .device = text(model, "device"),
+        .progress = yyjson_get_num(field(model, "progress")),
         .last_use = yyjson_get_sint(field(model, "last_use")),
         .pid = number(model, "pid"),
     };

@@ -7,6 +7,7 @@
 #ifndef JARVIS_CLI_MODEL_VIEW_H
 #define JARVIS_CLI_MODEL_VIEW_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/json.h"
@@ -23,7 +24,13 @@ struct model_view {
     uint64_t predicted_bytes;
     uint64_t uses;
     uint64_t in_flight;
-    int64_t last_use; /* seconds since 1970; 0: never */
+    uint64_t queue;          /* requests that wait for it */
+    uint64_t reserved_bytes; /* that count against the budget now */
+    bool pinned;
+    const char *stage;  /* "queued" "claiming" "unloading" …: the state in detail */
+    const char *device; /* "" when nothing of it is loaded */
+    double progress;    /* 0..1, while loading */
+    int64_t last_use;   /* seconds since 1970; 0: never */
     uint64_t pid;
 };
 

@@ -35,6 +35,10 @@ static const char *phase_name(enum lang lang, const char *phase)
         return TR(lang, "searching");
     if (strcmp(phase, "rerank") == 0)
         return TR(lang, "reranking");
+    if (strcmp(phase, "load") == 0)
+        return TR(lang, "loading");
+    if (strcmp(phase, "memory") == 0)
+        return TR(lang, "waiting for memory");
     return phase;
 }
 

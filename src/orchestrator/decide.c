@@ -95,7 +95,7 @@ static void do_grant(struct registry *registry, struct model *model, struct wait
         return;
     }
     model->uses++;
-    model->last_use_us = clock_wall_us();
+    model_used(registry, model, waiter->ticket.use);
     model->instance->references++;
     waiter->instance = model->instance;
     waiter->ok = true;

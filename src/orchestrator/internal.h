@@ -152,6 +152,9 @@ struct registry {
     struct threads thread_budget;
     int64_t load_timeout_ms;
 
+    void (*on_use)(void *user, const char *model, uint64_t order);
+    void *on_use_user;
+
     struct mutex lock;   /* of all that follows */
     struct cond changed; /* a load moved or ended, memory or a parser became free */
     struct cond keeper_wake;
@@ -201,6 +204,9 @@ void model_lost(struct registry *registry, struct model *model);
 
 /* Gives a lease back. With the lock. */
 void model_release(struct registry *registry, struct model *model, struct instance *instance);
+
+/* The model was used just now (a lease taken, or given back), as the scheduler has counted. With the lock. */
+void model_used(struct registry *registry, struct model *model, uint64_t order);
 
 /* Microseconds of the monotonic clock, as the scheduler wants them. */
 int64_t registry_now_us(void);

@@ -110,6 +110,8 @@ static bool fill(struct registry *registry, const struct registry_options *optio
                         &registry->forecasts, err))
         return false;
     registry->keep_spare = options->keep_spare;
+    registry->on_use = options->on_use;
+    registry->on_use_user = options->on_use_user;
     registry->available_fixed = options->available_bytes;
     registry->cancel_ms = options->cancel_ms > 0 ? options->cancel_ms : CANCEL_MS;
     registry->parse_ms = options->parse_ms > 0 ? options->parse_ms : PARSE_MS;

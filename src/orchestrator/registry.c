@@ -205,6 +205,36 @@ bool registry_unload(struct registry *registry, const char *name, struct err *er
     return put_away(registry, name, false, err);
 }
 
+/* What a model is for; *ret_remote: another server answers for it, so there is nothing to load. */
+static bool role_of(struct registry *registry, const char *name, enum model_role *ret,
+                    bool *ret_remote, struct err *err)
+{
+    mutex_lock(&registry->lock);
+    const struct model *model = model_find(registry, name);
+    if (model) {
+        *ret = model->entry.role;
+        *ret_remote = model->upstream != NULL;
+    }
+    mutex_unlock(&registry->lock);
+    return model || unknown_model(name, err);
+}
+
+bool registry_load(struct registry *registry, const char *name, const struct wait *wait,
+                   registry_progress *progress, void *user, struct err *err)
+{
+    enum model_role role = ROLE_CHAT;
+    bool remote = false;
+    struct lease *lease;
+    if (!role_of(registry, name, &role, &remote, err))
+        return false;
+    if (remote)
+        return true;
+    if (!registry_acquire_one(registry, name, role, wait, progress, user, &lease, err))
+        return false;
+    lease_release_one(lease);
+    return true;
+}
+
 bool registry_pin(struct registry *registry, const char *name, bool pinned, struct err *err)
 {
     mutex_lock(&registry->lock);
@@ -276,11 +306,18 @@ void registry_wake(void *argument)
     mutex_unlock(&registry->lock);
 }
 
-void model_release(struct registry *registry, struct model *model, struct instance *instance)
+void model_used(struct registry *registry, struct model *model, uint64_t order)
 {
     model->last_use_us = clock_wall_us();
+    if (registry->on_use)
+        registry->on_use(registry->on_use_user, model->entry.name, order);
+}
+
+void model_release(struct registry *registry, struct model *model, struct instance *instance)
+{
     instance_drop(registry, instance);
-    scheduler_release(&registry->scheduler, &model->plan, registry_now_us());
+    model_used(registry, model,
+               scheduler_release(&registry->scheduler, &model->plan, registry_now_us()));
     registry_decide(registry);
     if (model->plan.leases == 0 && model->plan.ttl_us > 0)
         cond_signal(&registry->reaper_wake); /* its time begins */
@@ -290,6 +327,7 @@ struct progress {
     registry_progress *tell;
     void *user;
     float told;
+    bool told_wait; /* that it waits for memory */
 };
 
 /* Tells how far the load is, when that is news. Called with the lock, leaves it meanwhile; false: no news. */
@@ -297,12 +335,18 @@ static bool tell_progress(struct registry *registry, const struct model *model,
                           struct progress *progress)
 {
     const struct load *load = model->load;
-    if (!progress->tell || !load || load->stage != LOAD_READING || load->fraction <= progress->told)
+    if (!progress->tell || !load)
         return false;
-    progress->told = load->fraction;
-    uint64_t bytes_total = load->bytes_total;
+    bool reading = load->stage == LOAD_READING;
+    bool waiting = model->plan.block.reason != SCHEDULER_NO_REASON && !progress->told_wait;
+    if (!waiting && (!reading || load->fraction <= progress->told))
+        return false;
+    progress->told_wait = progress->told_wait || waiting;
+    progress->told = reading ? load->fraction : progress->told;
+    uint64_t bytes_total = reading ? load->bytes_total : 0;
+    float fraction = reading ? load->fraction : 0;
     mutex_unlock(&registry->lock);
-    progress->tell(progress->user, model->entry.name, progress->told, bytes_total);
+    progress->tell(progress->user, model->entry.name, fraction, bytes_total);
     mutex_lock(&registry->lock);
     return true;
 }

@@ -52,8 +52,11 @@ struct registry_options {
     int64_t heartbeat_ms;       /* worker.heartbeat_s */
     int64_t hang_ms;            /* worker.hang_timeout_s */
     int64_t health_interval_ms; /* upstream.health_interval_s */
-    int64_t cancel_ms;          /* a worker that ignores a cancel for so long is killed: 15 s */
-    int64_t parse_ms;           /* longest that one document may take: 60 s */
+    /* Told of each use in the order of uses, under the lock; may be NULL. */
+    void (*on_use)(void *user, const char *model, uint64_t order);
+    void *on_use_user;
+    int64_t cancel_ms; /* a worker that ignores a cancel for so long is killed: 15 s */
+    int64_t parse_ms;  /* longest that one document may take: 60 s */
 };
 
 bool registry_open(const struct registry_options *options, struct registry **ret, struct err *err);
@@ -204,6 +207,11 @@ struct registry_memory {
     uint64_t used_bytes;
 };
 void registry_memory(struct registry *registry, struct registry_memory *ret);
+
+/* Loads a model, whatever its role, and uses it for nothing. `progress` (may be NULL) is told 0 of 0 bytes as well, when
+ * the model begins to wait for memory. */
+bool registry_load(struct registry *registry, const char *name, const struct wait *wait,
+                   registry_progress *progress, void *user, struct err *err);
 
 /* Ends an idle model's worker, and waits until it has ended; ERR_BUSY when it has leases or is being loaded. */
 bool registry_unload(struct registry *registry, const char *name, struct err *err);

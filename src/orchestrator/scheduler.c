@@ -80,6 +80,7 @@ static void grant(struct scheduler *scheduler, struct scheduler_ticket *ticket)
     ticket->model->leases++;
     ticket->granted = true;
     note_use(scheduler, ticket->model);
+    ticket->use = ticket->model->last_use;
     finish(scheduler, ticket);
 }
 
@@ -444,22 +445,26 @@ void scheduler_withdraw(struct scheduler *scheduler, struct scheduler_ticket *ti
     plan(scheduler);
 }
 
-void scheduler_lend(struct scheduler *scheduler, struct scheduler_model *model, int64_t now_us)
+uint64_t scheduler_lend(struct scheduler *scheduler, struct scheduler_model *model, int64_t now_us)
 {
     come_to(scheduler, now_us);
     model->leases++;
     note_use(scheduler, model);
+    return model->last_use;
 }
 
-void scheduler_release(struct scheduler *scheduler, struct scheduler_model *model, int64_t now_us)
+uint64_t scheduler_release(struct scheduler *scheduler, struct scheduler_model *model,
+                           int64_t now_us)
 {
     come_to(scheduler, now_us);
     model->leases--;
     note_use(scheduler, model);
-    if (model->leases > 0)
-        return;
-    give_way(scheduler);
-    plan(scheduler);
+    uint64_t use = model->last_use;
+    if (model->leases == 0) {
+        give_way(scheduler);
+        plan(scheduler);
+    }
+    return use;
 }
 
 /* ---------------------------------------------------------------- loads */

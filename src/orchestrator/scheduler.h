@@ -111,6 +111,7 @@ struct scheduler_ticket {
     uint64_t arrived; /* order of arrival, from 1 */
     int64_t until_us;
     bool granted;               /* else it waits, or was refused */
+    uint64_t use;               /* granted: the order of this use */
     struct scheduler_block why; /* refused */
     struct scheduler_ticket *next;
 };
@@ -205,11 +206,12 @@ void scheduler_withdraw(struct scheduler *scheduler, struct scheduler_ticket *ti
                         int64_t now_us);
 
 /* A lease on a model that takes no memory here, because another server answers for it: the use counts, nothing is
- * loaded. */
-void scheduler_lend(struct scheduler *scheduler, struct scheduler_model *model, int64_t now_us);
+ * loaded. Returns the order of this use. */
+uint64_t scheduler_lend(struct scheduler *scheduler, struct scheduler_model *model, int64_t now_us);
 
-/* A lease is given back. */
-void scheduler_release(struct scheduler *scheduler, struct scheduler_model *model, int64_t now_us);
+/* A lease is given back. Returns the order of this use. */
+uint64_t scheduler_release(struct scheduler *scheduler, struct scheduler_model *model,
+                           int64_t now_us);
 
 /* 1..SCHEDULER_SHAPES_MAX shapes, ranks ascending. */
 void scheduler_prepared(struct scheduler *scheduler, struct scheduler_model *model,

@@ -164,9 +164,9 @@ bool upstream_acquire(struct registry *registry, struct model *model, struct lea
     lease->model = model;
     lease->remote_hash = identity(&model->entry);
     upstream_describe(model->upstream, &lease->remote);
-    scheduler_lend(&registry->scheduler, &model->plan, registry_now_us());
     model->uses++;
-    model->last_use_us = clock_wall_us();
+    model_used(registry, model,
+               scheduler_lend(&registry->scheduler, &model->plan, registry_now_us()));
     *ret = lease;
     return true;
 }
@@ -175,9 +175,9 @@ void upstream_release(struct lease *lease)
 {
     struct registry *registry = lease->registry;
     mutex_lock(&registry->lock);
-    scheduler_release(&registry->scheduler, &lease->model->plan, registry_now_us());
+    model_used(registry, lease->model,
+               scheduler_release(&registry->scheduler, &lease->model->plan, registry_now_us()));
     registry_decide(registry);
-    lease->model->last_use_us = clock_wall_us();
     mutex_unlock(&registry->lock);
     free(lease);
 }

@@ -25,6 +25,16 @@ bool handle_models_fit(struct http_request *request, struct err *err);
 /* All models of the registry as elements of an open array: OpenAI's fields and a "jarvis" object. */
 bool handle_models_write(struct http_request *request, struct writer *writer, struct err *err);
 
+/* handle_model_actions.c */
+bool handle_models_load(struct http_request *request, struct err *err);
+bool handle_models_unload(struct http_request *request, struct err *err);
+bool handle_models_pin(struct http_request *request, struct err *err);
+bool handle_models_unpin(struct http_request *request, struct err *err);
+bool handle_models_explain(struct http_request *request, struct err *err);
+
+/* handle_events.c */
+bool handle_events(struct http_request *request, struct err *err);
+
 /* handle_chat.c */
 bool handle_chat(struct http_request *request, struct err *err);
 bool handle_completion(struct http_request *request, struct err *err);

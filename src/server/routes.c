@@ -11,8 +11,15 @@ const struct route routes_table[] = {
     {"POST", "/v1/models/pull", handle_models_pull, ROUTE_LOCAL | ROUTE_LONG},
     {"GET", "/v1/models/{name*}/fit", handle_models_fit, 0},
     {"POST", "/v1/models/{name*}/fit", handle_models_fit, 0},
+    {"POST", "/v1/models/{name*}/load", handle_models_load, ROUTE_LONG},
+    {"POST", "/v1/models/{name*}/unload", handle_models_unload, 0},
+    {"POST", "/v1/models/{name*}/pin", handle_models_pin, ROUTE_LOCAL},
+    {"POST", "/v1/models/{name*}/unpin", handle_models_unpin, ROUTE_LOCAL},
+    {"GET", "/v1/models/{name*}/explain", handle_models_explain, 0},
     {"GET", "/v1/models/{name*}", handle_models_get, 0},
     {"DELETE", "/v1/models/{name*}", handle_models_remove, ROUTE_LOCAL},
+
+    {"GET", "/v1/events", handle_events, ROUTE_LONG},
 
     {"POST", "/v1/chat/completions", handle_chat, 0},
     {"POST", "/v1/completions", handle_completion, 0},

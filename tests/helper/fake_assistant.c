@@ -461,3 +461,55 @@ bool registry_probe(struct registry *registry, const struct wait *wait, struct m
                                .no_new_privileges = true};
     return true;
 }
+
+bool registry_load(struct registry *registry, const char *name, const struct wait *wait,
+                   registry_progress *progress, void *user, struct err *err)
+{
+    (void)registry;
+    (void)wait;
+    if (progress)
+        progress(user, name, 0.5F, 1000);
+    return model_behaves(name, err);
+}
+
+bool registry_unload(struct registry *registry, const char *name, struct err *err)
+{
+    (void)registry;
+    return model_behaves(name, err);
+}
+
+bool registry_pin(struct registry *registry, const char *name, bool pinned, struct err *err)
+{
+    (void)registry;
+    (void)pinned;
+    return model_behaves(name, err);
+}
+
+bool registry_explain(struct registry *registry, const char *name, struct why *rows, size_t max,
+                      size_t *ret_count, struct err *err)
+{
+    (void)registry;
+    if (!model_behaves(name, err))
+        return false;
+    *ret_count = max > 0;
+    if (max > 0)
+        rows[0] = (struct why){.code = WHY_UNLOADED, .at_us = 1};
+    return true;
+}
+
+uint64_t registry_event_last(struct registry *registry)
+{
+    (void)registry;
+    return 0;
+}
+
+size_t registry_events(struct registry *registry, uint64_t after, const struct wait *wait,
+                       struct registry_event *rows, size_t max)
+{
+    (void)registry;
+    (void)after;
+    (void)wait;
+    (void)rows;
+    (void)max;
+    return 0;
+}

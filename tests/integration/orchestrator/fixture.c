@@ -74,6 +74,8 @@ void fixture_open(struct fixture *fixture, const struct fixture_options *options
         .keep_spare = options->keep_spare,
         .available_bytes = (options->memory_mib ? options->memory_mib : 1024) * MIB,
         .exact_forecasts = true,
+        .on_use = options->on_use,
+        .on_use_user = options->on_use_user,
         .cancel_ms = options->cancel_ms,
         .heartbeat_ms = options->heartbeat_ms,
         .hang_ms = options->hang_ms,

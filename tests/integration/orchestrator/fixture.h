@@ -45,6 +45,8 @@ struct fixture_options {
     int64_t parse_ms;
     const char *program; /* NULL: the fake worker */
     const char *house_embedder;
+    void (*on_use)(void *user, const char *model, uint64_t order);
+    void *on_use_user;
     const char *config; /* JSON; NULL: {"memory.reserve_mib": 0, "worker.threads": 1} */
 };
 
