@@ -355,9 +355,11 @@ static void *accept_connections(void *argument)
         mutex_unlock(&fake->lock);
         int ready = poll(&fd, 1, DRIP_MS * 4);
         mutex_lock(&fake->lock);
-        int taken = ready > 0 && fake->listener == fd.fd
-                        ? accept4(fake->listener, NULL, NULL, SOCK_CLOEXEC)
-                        : -1;
+        struct sockaddr_in from;
+        socklen_t size = sizeof(from);
+        int taken = -1;
+        if (ready > 0 && fake->listener == fd.fd)
+            taken = accept4(fd.fd, (struct sockaddr *)&from, &size, SOCK_CLOEXEC);
         if (taken >= 0)
             take_connection(fake, taken);
     }
