@@ -5,16 +5,23 @@
 #include <unistd.h>
 
 #include "assistant/internal.h"
+#include "orchestrator/device.h"
 
 enum { TOKEN_MAX = 4096 };
 
-void models_machine(struct runtime *runtime, struct catalogue_machine *ret)
+void models_machine(struct runtime *runtime, struct request *request, struct catalogue_machine *ret)
 {
     struct registry_memory memory;
     registry_memory(runtime->registry, &memory);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct device_list devices;
+    struct wait wait = request_wait(request);
+    const struct device *gpu = registry_devices(runtime->registry, &wait, &devices, NULL)
+                                   ? device_list_gpu(&devices)
+                                   : NULL;
     *ret = (struct catalogue_machine){
         .memory_bytes = memory.limit_bytes,
+        .gpu_bytes = gpu ? gpu->total_bytes : 0,
         .cores = cores > 0 ? (uint32_t)cores : 1,
     };
 }
@@ -113,17 +120,16 @@ static bool add(struct runtime *runtime, struct request *request, const struct m
 /* ---------------------------------------------------------------- pulling */
 
 static bool fetch(struct runtime *runtime, struct request *request, const struct models_pull *pull,
-                  const char *source, struct pull_result *ret, struct err *err)
+                  const char *source, const struct catalogue_machine *machine,
+                  struct pull_result *ret, struct err *err)
 {
     const struct config *config = runtime->config;
-    struct catalogue_machine machine;
-    models_machine(runtime, &machine);
     struct pull_options options = {
         .models_dir = runtime->paths->models,
         .hub_url = config->pull_hub_url,
         .max_bytes = (uint64_t)config->pull_max_gib << 30,
         .memory_bytes =
-            machine.memory_bytes > machine.gpu_bytes ? machine.memory_bytes : machine.gpu_bytes,
+            machine->memory_bytes > machine->gpu_bytes ? machine->memory_bytes : machine->gpu_bytes,
     };
     const struct pull_request asked = {
         .source = source, .sha256 = pull->sha256, .progress = pull->progress, .user = pull->user};
@@ -137,12 +143,12 @@ bool models_pull(struct runtime *runtime, struct request *request, const struct 
 {
     const struct catalogue_entry *known;
     struct catalogue_machine machine;
-    models_machine(runtime, &machine);
+    models_machine(runtime, request, &machine);
     if (!catalogue_find(pull->source, &machine, request->lang, &known, err))
         return false;
     struct models_pulled pulled = {.source = known ? known->source : pull->source};
     known = known ? known : catalogue_by_source(pull->source);
-    if (!fetch(runtime, request, pull, pulled.source, &pulled.file, err) ||
+    if (!fetch(runtime, request, pull, pulled.source, &machine, &pulled.file, err) ||
         !add(runtime, request, pull, known, &pulled, err))
         return false;
     log_write(

@@ -34,7 +34,8 @@ struct models_pulled {
 bool models_pull(struct runtime *runtime, struct request *request, const struct models_pull *pull,
                  struct models_pulled *ret, struct err *err);
 
-/* This machine, as the catalogue judges it. */
-void models_machine(struct runtime *runtime, struct catalogue_machine *ret);
+/* This machine, as the catalogue judges it; what cannot be found out is 0. */
+void models_machine(struct runtime *runtime, struct request *request,
+                    struct catalogue_machine *ret);
 
 #endif

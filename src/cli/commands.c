@@ -22,6 +22,7 @@
     X(models) \
     X(pull) \
     X(bench) \
+    X(devices) \
     X(ps) \
     X(explain) \
     X(serve) \

@@ -57,6 +57,8 @@ struct model_entry {
     uint32_t ttl_s;          /* unloaded when nobody has used it for so long; 0: never */
     enum model_alternative alternatives[ALTERNATIVE_COUNT];
     uint32_t alternative_count;
+    /* Devices to put it on, with their shares, as in struct msg_load: "Vulkan0:3,Vulkan1:1"; "": every GPU. */
+    char *devices;
     enum kv_type kv_type; /* chat: how the KV cache is stored: less than f16 takes less memory */
     char **fallback;      /* models that answer when this one cannot, best first; chat and rerank */
     size_t fallback_count;           /* 0..FALLBACK_MAX */
@@ -102,6 +104,9 @@ struct model_entry {
         "longest a model may take to load, in seconds")                                            \
     TEXT(devices, "devices", "", 0, 2047,                                                          \
          "compute devices to count on instead of those found, as \"gpu0:16384MiB,gpu1:8192MiB\"")  \
+    TEXT(                                                                                          \
+        worker_rpc_hosts, "worker.rpc_hosts", "", 0, 1023,                                         \
+        "hosts with ggml-rpc-server whose GPUs may be used, as \"10.0.0.2:50052,10.0.0.3:50052\"") \
     TEXT(pull_hub_url, "pull.hub_url", "https://huggingface.co", 1, 1023,                          \
          "where \"jarvis pull hf:…\" finds models")                                                \
     TEXT(pull_token_file, "pull.token_file", "", 0, 4095,                                          \

@@ -26,13 +26,15 @@ enum entry_field {
     ENTRY_KV_TYPE,
     ENTRY_FALLBACK,
     ENTRY_UPSTREAM,
+    ENTRY_DEVICES,
     ENTRY_FIELDS
 };
 
 static const char *const entry_keys[ENTRY_FIELDS] = {
-    "name",       "path",         "role",           "context_length", "slots",
-    "gpu_layers", "query_prefix", "passage_prefix", "preload",        "pin",
-    "ttl_s",      "alternatives", "kv_type",        "fallback",       "upstream",
+    "name",    "path",       "role",         "context_length",
+    "slots",   "gpu_layers", "query_prefix", "passage_prefix",
+    "preload", "pin",        "ttl_s",        "alternatives",
+    "kv_type", "fallback",   "upstream",     "devices",
 };
 
 static const char *const alternative_names[ALTERNATIVE_COUNT] = {
@@ -228,6 +230,7 @@ static bool read_field(struct model_entry *entry, enum entry_field field, yyjson
     case ENTRY_KV_TYPE: return read_kv_type(value, where, &entry->kv_type, err);
     case ENTRY_FALLBACK: return entry_read_fallback(value, where, entry, err);
     case ENTRY_UPSTREAM: return entry_read_upstream(value, where, entry, err);
+    case ENTRY_DEVICES: return read_text(value, field, PREFIX_MAX, where, &entry->devices, err);
     case ENTRY_FIELDS: break;
     }
     return err_set(err, ERR_INTERNAL, "%s: unknown field of a model", where);
@@ -313,7 +316,7 @@ static bool read_entry(const struct config_source *source, yyjson_val *value, si
                              where);
     struct model_entry entry = {.slots = SLOTS_DEFAULT, .gpu_layers = -1};
     bool ok = str_copy("", &entry.path, err) && str_copy("", &entry.query_prefix, err) &&
-              str_copy("", &entry.passage_prefix, err) &&
+              str_copy("", &entry.passage_prefix, err) && str_copy("", &entry.devices, err) &&
               read_members(source, value, offset, &entry, err);
     if (ok && config_model(config, entry.name))
         ok = err_set_param(err, ERR_CONFIG, "name", "%s: there is already a model named \"%s\"",
@@ -371,6 +374,8 @@ void model_entry_put(const struct model_entry *entry, struct str *out)
         put_member(out, ENTRY_QUERY_PREFIX, entry->query_prefix);
     if (entry->passage_prefix && entry->passage_prefix[0])
         put_member(out, ENTRY_PASSAGE_PREFIX, entry->passage_prefix);
+    if (entry->devices && entry->devices[0])
+        put_member(out, ENTRY_DEVICES, entry->devices);
     if (entry->preload)
         str_puts(out, ", \"preload\": true");
     if (entry->pin)
@@ -391,13 +396,14 @@ void model_entry_put(const struct model_entry *entry, struct str *out)
 bool model_entry_copy(const struct model_entry *from, struct model_entry *ret, struct err *err)
 {
     struct model_entry copy = *from;
-    copy.name = copy.path = copy.query_prefix = copy.passage_prefix = NULL;
+    copy.name = copy.path = copy.query_prefix = copy.passage_prefix = copy.devices = NULL;
     copy.fallback = NULL;
     copy.fallback_count = 0;
     copy.upstream = NULL;
     if (str_copy(from->name, &copy.name, err) && str_copy(from->path, &copy.path, err) &&
         str_copy(from->query_prefix ? from->query_prefix : "", &copy.query_prefix, err) &&
         str_copy(from->passage_prefix ? from->passage_prefix : "", &copy.passage_prefix, err) &&
+        str_copy(from->devices ? from->devices : "", &copy.devices, err) &&
         entry_copy_lists(from, &copy, err)) {
         *ret = copy;
         return true;
@@ -412,6 +418,7 @@ void model_entry_free(struct model_entry *entry)
     free(entry->path);
     free(entry->query_prefix);
     free(entry->passage_prefix);
+    free(entry->devices);
     entry_free_lists(entry);
     *entry = (struct model_entry){0};
 }

@@ -3,6 +3,7 @@
 #include <ggml-backend.h>
 #include <llama.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <whisper.h>
 
@@ -47,7 +48,10 @@ void backend_load(struct backend *backend)
     if (backend->loaded)
         return;
     backend->loaded = true;
-    if (JARVIS_GGML_BACKENDS[0])
+    const char *folder = getenv("JARVIS_GGML_BACKENDS");
+    if (folder && *folder)
+        ggml_backend_load_all_from_path(folder);
+    else if (JARVIS_GGML_BACKENDS[0])
         ggml_backend_load_all_from_path(JARVIS_GGML_BACKENDS);
     else
         ggml_backend_load_all();

@@ -32,7 +32,8 @@ struct backend {
 /* From here on libllama's log goes to `backend`. */
 void backend_init(struct backend *backend);
 
-/* Loads the back ends unless they are: tens of milliseconds. */
+/* Loads the back ends unless they are: tens of milliseconds. From the folder of JARVIS_GGML_BACKENDS in the
+ * environment, else from the one that the program was built for. */
 void backend_load(struct backend *backend);
 
 /* Whether a GPU is among the devices (after backend_load). */

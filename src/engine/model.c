@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "engine/device.h"
 #include "engine/inspect.h"
 #include "engine/pooling.h"
 
@@ -90,27 +91,32 @@ int32_t model_layers_that_fit(uint64_t free_bytes, uint64_t file_bytes, uint32_t
     return need > 0 ? (int32_t)((double)layers * (double)room / (double)need) : 0;
 }
 
-static uint64_t free_on_gpus(void)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
-        ggml_backend_dev_t device = ggml_backend_dev_get(i);
-        size_t free_bytes = 0, total = 0;
-        if (ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_GPU ||
-            ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_IGPU)
-            ggml_backend_dev_memory(device, &free_bytes, &total);
-        sum += free_bytes;
-    }
-    return sum;
-}
-
 /* How many layers to put on the GPUs; -1 in the LOAD means as many as fit. */
-static int32_t choose_layers(const struct model *model, int32_t asked)
+static int32_t choose_layers(const struct model *model, const struct device_choice *devices,
+                             int32_t asked)
 {
     if (!model->on_gpu)
         return 0;
     return asked >= 0 ? asked
-                      : model_layers_that_fit(free_on_gpus(), model->file_bytes, model->layers);
+                      : model_layers_that_fit(device_free_bytes(devices), model->file_bytes,
+                                              model->layers);
+}
+
+/* Which devices the model goes to, and how it is split over them. `devices` must live while it is loaded. */
+static bool place(struct model *model, const struct msg_load *load, struct device_choice *devices,
+                  struct llama_model_params *params, struct err *err)
+{
+    if (!device_choose(load->devices ? load->devices : "", devices, err))
+        return false;
+    model->on_gpu = load->gpu_layers != 0 && (devices->count > 0 || backend_has_gpu());
+    if (!model->on_gpu)
+        *devices = (struct device_choice){0};
+    if (!model->on_gpu || devices->count > 0)
+        params->devices = devices->devices;
+    if (devices->count > 1 && devices->shares[0] > 0)
+        params->tensor_split = devices->shares;
+    params->n_gpu_layers = choose_layers(model, devices, load->gpu_layers);
+    return true;
 }
 
 static bool open_weights(struct model *model, const struct msg_load *load, struct loading *loading,
@@ -119,11 +125,9 @@ static bool open_weights(struct model *model, const struct msg_load *load, struc
     backend_load(model->backend);
     backend_forget(model->backend);
     struct llama_model_params params = llama_model_default_params();
-    ggml_backend_dev_t no_devices[] = {NULL};
-    model->on_gpu = load->gpu_layers != 0 && backend_has_gpu();
-    if (!model->on_gpu)
-        params.devices = no_devices;
-    params.n_gpu_layers = choose_layers(model, load->gpu_layers);
+    struct device_choice devices;
+    if (!place(model, load, &devices, &params, err))
+        return false;
     params.no_alloc = dry;
     if (dry)
         params.load_mode = LLAMA_LOAD_MODE_NONE;

@@ -253,12 +253,14 @@ static int allow_use(scmp_filter_ctx filter, const struct allowed_use *use)
 }
 
 /* What only some kinds may do. Descriptors of a GPU are driven by ioctl and wait on eventfds; drivers compile
- * shaders when they are first used, and those that run on the CPU put machine code into memory. */
+ * shaders when they are first used, and those that run on the CPU put machine code into memory; buffers that they share
+ * with a device are files without a name, which must be given a length. */
 static int allow_by_kind(scmp_filter_ctx filter, enum sandbox_kind kind)
 {
     if (kind == SANDBOX_MODEL_GPU) {
-        const int calls[] = {SCMP_SYS(ioctl), SCMP_SYS(eventfd2), SCMP_SYS(mmap),
-                             SCMP_SYS(mprotect)};
+        const int calls[] = {SCMP_SYS(ioctl),       SCMP_SYS(eventfd2),  SCMP_SYS(mmap),
+                             SCMP_SYS(mprotect),    SCMP_SYS(fallocate), SCMP_SYS(ftruncate),
+                             SCMP_SYS(memfd_create)};
         int failed = 0;
         for (size_t i = 0; i < sizeof(calls) / sizeof(*calls) && !failed; i++)
             failed = allow(filter, calls[i]);

@@ -31,6 +31,7 @@ struct worker {
     atomic_uint threads_wanted; /* 0: as the LOAD said */
 
     /* the model thread's */
+    bool joined;     /* the hosts of the LOAD or FORECAST are known to ggml */
     bool restrained; /* sandbox_begin() has been called */
     bool loaded;     /* a model, or the parser's charset: there is no second time */
     enum model_role role;
@@ -56,6 +57,7 @@ void reply_error(struct worker *worker, uint64_t id, const struct err *error);
 
 /* LOAD, INSPECT and FORECAST: answers them, but does not finish the job. */
 void load_answer(struct worker *worker, struct job *job);
+void load_devices(struct worker *worker, struct job *job);
 void load_inspect(struct worker *worker, struct job *job);
 void load_forecast(struct worker *worker, struct job *job);
 

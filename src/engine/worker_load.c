@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/device.h"
 #include "engine/forecast.h"
 #include "engine/inspect.h"
 #include "engine/pooling.h"
@@ -121,6 +122,14 @@ static bool restrain(struct worker *worker, bool on_gpu, struct err *err)
     return on_gpu || worker->restrained;
 }
 
+/* Other hosts are met before any right is given up: a FORECAST comes first, and its LOAD finds them there. */
+static bool join_hosts(struct worker *worker, const struct msg_load *load, struct err *err)
+{
+    if (!worker->joined && load->gpu_layers != 0 && load->role != ROLE_PARSER)
+        worker->joined = device_add_hosts(load->rpc_hosts, err);
+    return worker->joined || load->gpu_layers == 0 || load->role == ROLE_PARSER;
+}
+
 static bool load(struct worker *worker, struct job *job, const struct msg_load *load,
                  struct err *err)
 {
@@ -129,6 +138,8 @@ static bool load(struct worker *worker, struct job *job, const struct msg_load *
                        "this worker already holds a model; load another one in a new worker");
     if (load->role != ROLE_PARSER && !static_embed_is(load->path))
         backend_load(&worker->backend); /* so that they are not counted as the model's memory */
+    if (!join_hosts(worker, load, err))
+        return false;
     measure_begin(&worker->measure, load->path);
     bool on_gpu = load->gpu_layers != 0 && backend_has_gpu();
     if (load->role != ROLE_PARSER && !restrain(worker, on_gpu, err))
@@ -180,6 +191,26 @@ void load_inspect(struct worker *worker, struct job *job)
     arena_free(&arena);
 }
 
+void load_devices(struct worker *worker, struct job *job)
+{
+    struct arena arena;
+    arena_init(&arena, LOAD_ARENA);
+    const char *hosts;
+    struct msg_devices devices;
+    struct err err;
+    backend_load(&worker->backend);
+    if (msg_get_path(job->request.payload, job->request.length, &arena, &hosts, &err) &&
+        device_add_hosts(hosts, &err) && device_list(&arena, &devices, &err)) {
+        struct str payload;
+        str_init(&payload, FRAME_PAYLOAD_MAX);
+        msg_put_devices(&payload, &devices);
+        reply_send(worker, FRAME_DEVICES_FOUND, job->request.id, &payload);
+    } else {
+        reply_error(worker, job->request.id, &err);
+    }
+    arena_free(&arena);
+}
+
 /* A GPU's driver is asked for its devices, so there the process keeps its rights; it is ended afterwards, or loads. */
 static bool forecast(struct worker *worker, const struct msg_load *load, struct arena *arena,
                      struct msg_forecast *ret, struct err *err)
@@ -188,7 +219,8 @@ static bool forecast(struct worker *worker, const struct msg_load *load, struct 
         return err_set(err, ERR_CONFLICT,
                        "this worker already holds a model; load another one in a new worker");
     backend_load(&worker->backend);
-    return restrain(worker, load->gpu_layers != 0 && backend_has_gpu(), err) &&
+    return join_hosts(worker, load, err) &&
+           restrain(worker, load->gpu_layers != 0 && backend_has_gpu(), err) &&
            forecast_file(&worker->backend, &worker->measure, load, arena, ret, err);
 }
 

@@ -289,6 +289,10 @@ void work_begin(struct worker *worker, struct job *job)
         load_answer(worker, job);
         queue_finish(&worker->queue, job);
         break;
+    case FRAME_DEVICES:
+        load_devices(worker, job);
+        queue_finish(&worker->queue, job);
+        break;
     case FRAME_INSPECT:
         load_inspect(worker, job);
         queue_finish(&worker->queue, job);

@@ -150,6 +150,8 @@ struct registry {
     int64_t parse_ms;
     uint32_t threads;
     struct threads thread_budget;
+    char *rpc_hosts;
+    char *devices; /* mocks, as configured; "": none */
     int64_t load_timeout_ms;
 
     void (*on_use)(void *user, const char *model, uint64_t order);

@@ -54,6 +54,7 @@ void model_question(const struct model *model, const struct file_identity *file,
         .slots = entry->slots > 0 ? entry->slots : 1,
         .kv_type = entry->kv_type,
         .gpu_layers = entry->gpu_layers,
+        .devices = entry->devices,
     };
 }
 
@@ -174,6 +175,8 @@ static bool read_model(struct load *load, struct worker *worker, const struct wa
         .slots = entry->slots > 0 ? entry->slots : 1,
         .threads = load->registry->threads,
         .gpu_layers = shape->gpu_layers,
+        .devices = entry->devices,
+        .rpc_hosts = load->registry->rpc_hosts,
         .kv_type = entry->kv_type,
         .charset = "",
     };

@@ -174,6 +174,8 @@ static bool ask(struct registry *registry, struct worker *worker,
         .gpu_layers = question->gpu_layers,
         .kv_type = question->kv_type,
         .charset = "",
+        .devices = question->devices,
+        .rpc_hosts = registry->rpc_hosts,
     };
     struct str payload;
     struct frame frame;

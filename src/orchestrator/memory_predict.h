@@ -37,6 +37,7 @@ struct memory_question {
     uint32_t slots;
     enum kv_type kv_type;
     int32_t gpu_layers;
+    const char *devices; /* as in struct model_entry; NULL: every GPU */
 };
 
 /* `learned`: the file of samples, NULL for none. `exact`: for tests, bounds without a margin. */

@@ -2,6 +2,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include "orchestrator/device.h"
 #include "orchestrator/internal.h"
 
 enum { CANCEL_MS = 15000, PARSE_MS = 60000 };
@@ -27,6 +28,8 @@ static void registry_free(struct registry *registry)
     free(registry->program);
     free(registry->models_dir);
     cond_destroy(&registry->reaper_wake);
+    free(registry->rpc_hosts);
+    free(registry->devices);
     cond_destroy(&registry->keeper_wake);
     cond_destroy(&registry->changed);
     mutex_destroy(&registry->lock);
@@ -104,6 +107,11 @@ static bool fill(struct registry *registry, const struct registry_options *optio
     const struct config *config = options->config;
     if (!str_copy(options->program, &registry->program, err) ||
         !str_copy(options->models_dir, &registry->models_dir, err))
+        return false;
+    struct device_list mocks;
+    if (!str_copy(config->worker_rpc_hosts, &registry->rpc_hosts, err) ||
+        !str_copy(config->devices, &registry->devices, err) ||
+        !device_list_parse(config->devices, &mocks, err))
         return false;
     registry->log = options->log;
     if (!forecasts_open(options->learned, options->exact_forecasts, options->log,

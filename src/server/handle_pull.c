@@ -98,7 +98,7 @@ bool handle_jarvis_catalogue(struct http_request *request, struct err *err)
 {
     (void)err;
     struct catalogue_machine machine;
-    models_machine(request->runtime, &machine);
+    models_machine(request->runtime, &request->request, &machine);
     struct writer writer;
     writer_begin(&writer, &request->answer.body);
     writer_object(&writer, NULL);

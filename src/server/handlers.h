@@ -88,6 +88,9 @@ bool handle_jarvis_shutdown(struct http_request *request, struct err *err);
 /* handle_ingest.c */
 bool handle_ingest(struct http_request *request, struct err *err);
 
+/* handle_devices.c */
+bool handle_devices(struct http_request *request, struct err *err);
+
 /* handle_pull.c */
 bool handle_models_pull(struct http_request *request, struct err *err);
 bool handle_jarvis_catalogue(struct http_request *request, struct err *err);

@@ -20,6 +20,7 @@ const struct route routes_table[] = {
     {"DELETE", "/v1/models/{name*}", handle_models_remove, ROUTE_LOCAL},
 
     {"GET", "/v1/events", handle_events, ROUTE_LONG},
+    {"GET", "/v1/devices", handle_devices, 0},
 
     {"POST", "/v1/chat/completions", handle_chat, 0},
     {"POST", "/v1/completions", handle_completion, 0},

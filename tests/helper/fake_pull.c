@@ -3,11 +3,19 @@
 #include <string.h>
 
 #include "assistant/pull.h"
+#include "orchestrator/device.h"
 
-void models_machine(struct runtime *runtime, struct catalogue_machine *ret)
+void models_machine(struct runtime *runtime, struct request *request, struct catalogue_machine *ret)
 {
-    (void)runtime;
+    (void)runtime, (void)request;
     *ret = (struct catalogue_machine){.memory_bytes = 8ULL << 30, .cores = 4};
+}
+
+bool registry_devices(struct registry *registry, const struct wait *wait, struct device_list *ret,
+                      struct err *err)
+{
+    (void)registry, (void)wait;
+    return device_list_parse("gpu0:16384MiB", ret, err);
 }
 
 bool models_pull(struct runtime *runtime, struct request *request, const struct models_pull *pull,

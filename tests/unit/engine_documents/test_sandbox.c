@@ -143,7 +143,23 @@ static void try_files(struct child *child)
     CHECK(child, denied(access("/etc/passwd", R_OK)));
     char target[64];
     CHECK(child, denied(readlink("/proc/self/exe", target, sizeof(target))));
+}
+
+static void try_memory_files(struct child *child)
+{
     CHECK(child, denied(memfd_create("jarvis", MFD_CLOEXEC)));
+}
+
+/* Drivers of devices that share the machine's memory make their buffers so. */
+static void use_memory_file(struct child *child)
+{
+    int fd = memfd_create("jarvis", MFD_CLOEXEC);
+    CHECK(child, fd >= 0);
+    CHECK(child, ftruncate(fd, 4096) == 0);
+    char *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(child, memory != MAP_FAILED);
+    memory[4095] = 1;
+    CHECK(child, munmap(memory, 4096) == 0 && close(fd) == 0);
 }
 
 static void try_sockets(struct child *child)
@@ -194,6 +210,9 @@ static void test_files_are_denied(void **state)
     in_sandbox(SANDBOX_PARSER, try_files);
     in_sandbox(SANDBOX_MODEL, try_files);
     in_sandbox(SANDBOX_MODEL_GPU, try_files);
+    in_sandbox(SANDBOX_PARSER, try_memory_files);
+    in_sandbox(SANDBOX_MODEL, try_memory_files);
+    in_sandbox(SANDBOX_MODEL_GPU, use_memory_file);
 }
 
 static void test_sockets_are_denied(void **state)
