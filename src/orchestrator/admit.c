@@ -145,7 +145,7 @@ bool admit_refusal(const struct model *model, const struct scheduler_block *why,
 {
     char needs[MEMORY_TEXT];
     char has[MEMORY_TEXT];
-    memory_format(why->need, needs);
+    memory_format(why->need > 0 ? why->need : model->forecast.bound, needs);
     memory_format(why->have, has);
     uint32_t retry_ms = RETRY_AFTER_MS;
     switch (why->reason) {
