@@ -106,7 +106,7 @@ def commands_at_once_start_one_service(home):
                                 env=home.environment()) for _ in range(6)]
     for process in running:
         out, err = process.communicate(timeout=DEADLINE_S)
-        assert process.returncode == 0 and json.loads(out) == {"hits": []}, (out, err)
+        assert process.returncode == 0 and json.loads(out) == {"hits": [], "house_models": ["embedding"]}, (out, err)
     services = []
     for pid in processes_of(home):
         with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
@@ -308,7 +308,7 @@ def ask_answers_with_sources_in_both_languages(home):
         ("¿Qué aceite se usa?", receta, "aceite de oliva", "es_ES.UTF-8"),
     ]:
         data = home.run("ask", "--json", question, code=0, LANG=language).json()
-        assert sorted(data) == ["answer", "category", "sources", "timings_ms"], data
+        assert sorted(data) == ["answer", "category", "house_models", "sources", "timings_ms"], data
         assert data["category"] == "DEGRADED", "there is no language model here"
         assert part in data["answer"], data
         assert data["sources"] and path in [source["path"] for source in data["sources"]], data
