@@ -249,9 +249,9 @@ static int by_value(const void *a, const void *b)
 
 static double median(double *values, uint32_t count)
 {
-    qsort(values, count, sizeof(*values), by_value);
     if (count == 0)
         return 0;
+    qsort(values, count, sizeof(*values), by_value);
     return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
@@ -262,7 +262,7 @@ static double over(uint64_t measured, uint64_t bound)
 
 void bench_memory_sum_up(struct bench_memory *bench)
 {
-    double cold[BENCH_ROWS_MAX], learned[BENCH_ROWS_MAX], worst = 0;
+    double cold[BENCH_ROWS_MAX] = {0}, learned[BENCH_ROWS_MAX] = {0}, worst = 0;
     for (uint32_t i = 0; i < bench->row_count; i++) {
         const struct bench_row *row = &bench->rows[i];
         cold[i] = bench_abs_error(row->cold, row->measured[0]);

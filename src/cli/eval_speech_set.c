@@ -51,7 +51,7 @@ static bool read_manifest(const char *folder, char *bytes, struct speech_set *se
 {
     bool ok = true;
     char *rest = bytes, *line;
-    strsep(&rest, "\n"); /* the names of the columns */
+    (void)strsep(&rest, "\n"); /* the names of the columns */
     while (ok && (line = strsep(&rest, "\n"))) {
         line[strcspn(line, "\r")] = '\0';
         ok = !line[0] || read_line(set, folder, line, err);

@@ -256,7 +256,7 @@ static uint64_t distance(uint64_t a, uint64_t b)
 static uint32_t drop_absurd(uint64_t *samples, uint32_t count)
 {
     uint64_t middle = median(samples, count);
-    uint64_t distances[MEMORY_SAMPLES_MAX];
+    uint64_t distances[MEMORY_SAMPLES_MAX] = {0};
     for (uint32_t i = 0; i < count; i++)
         distances[i] = distance(samples[i], middle);
     qsort(distances, count, sizeof(*distances), by_size);

@@ -457,7 +457,7 @@ bool pull_run(const struct pull_options *options, const struct pull_request *req
               const struct wait *wait, struct arena *arena, struct pull_result *ret,
               struct err *err)
 {
-    struct err own;
+    struct err own = {0};
     struct pull pull = {.options = options,
                         .request = request,
                         .wait = wait,

@@ -457,7 +457,7 @@ static bool follow(struct exchange *exchange, char *url, const struct wait *wait
 bool pull_http_get(struct pull_http *http, const struct pull_get *get, const struct wait *wait,
                    struct pull_reply *ret, struct err *err)
 {
-    struct err own;
+    struct err own = {0};
     struct exchange exchange = {
         .http = http, .get = get, .first_host = true, .err = err ? err : &own};
     char *url;

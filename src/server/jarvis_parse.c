@@ -11,7 +11,7 @@ struct search_request jarvis_default_search(void)
 bool jarvis_parse_fusion(yyjson_val *object, int *fusion, struct err *err)
 {
     const char *name = NULL;
-    enum fusion_method method;
+    enum fusion_method method = FUSION_CONVEX;
     if (!json_opt_string(object, "fusion", &name, err))
         return false;
     if (name && !fusion_parse(name, &method))

@@ -141,7 +141,7 @@ static double measure_floats(struct data *data)
     double times[QUESTIONS];
     for (uint32_t q = 0; q < QUESTIONS; q++) {
         const float *question = data->questions + (size_t)q * data->dimensions;
-        struct top_item items[TOP];
+        struct top_item items[TOP] = {{0}};
         struct top top = {.items = items, .want = TOP};
         int64_t begin = clock_now_ns();
         for (uint32_t i = 0; i < data->rows; i++) {
@@ -168,7 +168,7 @@ static void measure(const struct data *data, const struct vectors *vectors, cons
     struct err err;
     for (uint32_t q = 0; q < QUESTIONS; q++) {
         const float *question = data->questions + (size_t)q * data->dimensions;
-        struct top_item items[WANT];
+        struct top_item items[WANT] = {{0}};
         struct top top = {.items = items, .want = WANT};
         int64_t begin = clock_now_ns();
         must(vectors_top(vectors, question, data->dimensions, NULL, &top, &err), &err);
