@@ -74,7 +74,7 @@ void worker_flush_threads(struct worker *worker)
 
 void worker_tell_threads(struct threads_user *user, uint32_t threads)
 {
-    struct worker *worker = (struct worker *)((char *)user - offsetof(struct worker, thread_user));
+    struct worker *worker = (void *)((char *)user - offsetof(struct worker, thread_user));
     mutex_lock(&worker->lock);
     worker->threads_due = threads;
     worker_flush_threads(worker);

@@ -148,7 +148,7 @@ bool device_placement_put(const struct device_list *list, const struct device_pl
                           struct str *out, struct err *err)
 {
     for (size_t i = 0; i < placement->count; i++)
-        str_printf(out, "%s%s:%llu", i > 0 ? "," : "", list->devices[placement->at[i]].name,
-                   (unsigned long long)((placement->bytes[i] >> 20) + 1));
+        str_printf(out, "%s%s:%lu", i > 0 ? "," : "", list->devices[placement->at[i]].name,
+                   (placement->bytes[i] >> 20) + 1);
     return str_check(out, "the placement", err);
 }

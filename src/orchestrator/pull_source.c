@@ -57,6 +57,13 @@ static bool is_quant(const char *word, size_t length)
     return length == at + 2 || word[at + 2] == '_';
 }
 
+static void copy_upper(const char *word, size_t length, char *out)
+{
+    for (size_t i = 0; i < length; i++)
+        out[i] = (char)toupper((unsigned char)word[i]);
+    out[length] = '\0';
+}
+
 void pull_quant_of(const char *name, char out[PULL_QUANT_MAX])
 {
     out[0] = '\0';
@@ -64,11 +71,8 @@ void pull_quant_of(const char *name, char out[PULL_QUANT_MAX])
     const char *at = slash ? slash + 1 : name;
     while (*at) {
         size_t length = strcspn(at, "-./: ");
-        if (length < PULL_QUANT_MAX && is_quant(at, length)) { /* the last one counts */
-            for (size_t i = 0; i < length; i++)
-                out[i] = (char)toupper((unsigned char)at[i]);
-            out[length] = '\0';
-        }
+        if (length < PULL_QUANT_MAX && is_quant(at, length))
+            copy_upper(at, length, out); /* the last one counts */
         at += length + (at[length] != '\0');
     }
 }

@@ -21,8 +21,8 @@ struct merge {
     struct input *inputs;
     size_t count;
     struct segment_builder *builder;
-    uint8_t *lengths; /* by the result's slots */
-    uint64_t *present;
+    uint8_t *lengths;  /* by the result's slots; the caller's, and so is: */
+    uint64_t *present; /* a bit a slot */
     uint32_t slots;
     uint32_t *scratch; /* terms of a passage */
     size_t scratch_capacity;
@@ -64,8 +64,6 @@ static void merge_free(struct merge *merge)
         free(merge->inputs[i].numbers);
     }
     free(merge->inputs);
-    free(merge->lengths);
-    free(merge->present);
     free(merge->scratch);
     segment_builder_free(merge->builder);
 }
@@ -84,7 +82,8 @@ static bool place_slots(struct merge *merge, struct input *input, bool drop, str
         if (!present && drop)
             continue;
         merge->lengths[merge->slots] = lengths[slot];
-        merge->present[merge->slots / 64] |= (uint64_t)present << (merge->slots % 64);
+        if (present)
+            merge->present[merge->slots / 64] |= UINT64_C(1) << (merge->slots % 64);
         merge->slots++;
     }
     return true;
@@ -93,14 +92,9 @@ static bool place_slots(struct merge *merge, struct input *input, bool drop, str
 static bool merge_begin(struct merge *merge, const struct bm25_part *parts, size_t count, bool drop,
                         struct err *err)
 {
-    size_t slots = 0;
-    for (size_t i = 0; i < count; i++)
-        slots += segment_slots(parts[i].segment);
     merge->count = count;
     merge->inputs = calloc(count + 1, sizeof(*merge->inputs));
-    merge->lengths = calloc(slots + 1, 1);
-    merge->present = calloc(slots / 64 + 1, sizeof(*merge->present));
-    if (!merge->inputs || !merge->lengths || !merge->present)
+    if (!merge->inputs)
         return err_no_memory(err);
     for (size_t i = 0; i < count; i++) {
         merge->inputs[i] = (struct input){.part = &parts[i],
@@ -217,11 +211,20 @@ static bool merge_end(struct merge *merge, struct bm25_part *part, struct err *e
 bool bm25_merge(const struct bm25_part *parts, size_t count, bool drop, struct bm25_part *ret,
                 struct err *err)
 {
-    struct merge merge = {.inputs = NULL};
+    size_t slots = 0;
+    for (size_t i = 0; i < count; i++)
+        slots += segment_slots(parts[i].segment);
+    uint8_t *lengths = calloc(slots + 1, 1);
+    uint64_t *present = calloc(slots / 64 + 1, sizeof(*present));
+    struct merge merge = {.lengths = lengths, .present = present};
     struct bm25_part part = {.base = parts[0].base};
-    bool ok = merge_begin(&merge, parts, count, drop, err) && merge_terms(&merge, err) &&
-              merge_terms_of(&merge, drop, err) && merge_end(&merge, &part, err);
+    bool ok = lengths && present;
+    ok = ok ? merge_begin(&merge, parts, count, drop, err) && merge_terms(&merge, err) &&
+                  merge_terms_of(&merge, drop, err) && merge_end(&merge, &part, err)
+            : err_no_memory(err);
     merge_free(&merge);
+    free(lengths);
+    free(present);
     if (!ok) {
         bm25_part_free(&part);
         return false;

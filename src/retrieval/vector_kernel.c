@@ -72,8 +72,8 @@ __attribute__((target("avx2"))) static void dot_avx2(const int8_t *query, const 
     for (size_t i = 0; i < count; i++, rows += stride) {
         __m256i sum = _mm256_setzero_si256();
         for (size_t j = 0; j < stride; j += 32) {
-            __m256i q = _mm256_loadu_si256((const __m256i *)(query + j));
-            __m256i row = _mm256_loadu_si256((const __m256i *)(rows + j));
+            __m256i q = _mm256_loadu_si256((const void *)(query + j));
+            __m256i row = _mm256_loadu_si256((const void *)(rows + j));
             __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(row, q));
             sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
         }
@@ -127,7 +127,7 @@ __attribute__((target("avx512f,avx512vpopcntdq"))) static void bits_vpopcnt(
         __m512i low = _mm512_add_epi64(sums[0], _mm512_slli_epi64(sums[1], 1));
         __m512i high = _mm512_add_epi64(sums[2], _mm512_slli_epi64(sums[3], 1));
         __m512i sum = _mm512_add_epi64(low, _mm512_slli_epi64(high, 2));
-        _mm256_storeu_si256((__m256i *)ret, _mm512_cvtepi64_epi32(sum));
+        _mm256_storeu_si256((void *)ret, _mm512_cvtepi64_epi32(sum));
     }
 }
 

@@ -183,7 +183,8 @@ static void test_order_of_uses_is_exact(void **state)
     assert_int_equal(count, 2 * USERS * ROUNDS); /* a lease taken is a use, one given back too */
     for (size_t i = 1; i < count; i++)
         assert_int_equal(log->orders[i], log->orders[i - 1] + 1);
-    for (char a = '0'; a < '0' + USED_MODELS; a++) {
+    for (int i = 0; i < USED_MODELS; i++) {
+        char a = (char)('0' + i);
         char name[] = {'m', a, '\0'};
         size_t last = last_in_log(log, a);
         assert_int_equal(fixture_status(fixture, name).order, last ? log->orders[last - 1] : 0);

@@ -70,9 +70,9 @@ static void model_question_and_passage_make_the_key(void **state)
 static void the_least_recently_used_of_a_set_makes_room(void **state)
 {
     float score;
-    for (uint8_t i = 0; i < PAIR_CACHE_WAYS; i++) {
-        struct hash key = key_in_set(7, i);
-        pair_cache_put(*state, &key, i);
+    for (int i = 0; i < PAIR_CACHE_WAYS; i++) {
+        struct hash key = key_in_set(7, (uint8_t)i);
+        pair_cache_put(*state, &key, (float)i);
     }
     struct hash first = key_in_set(7, 0), second = key_in_set(7, 1), other = key_in_set(8, 0);
     assert_true(pair_cache_get(*state, &first, &score)); /* used: the second is the oldest now */

@@ -109,10 +109,11 @@ static void cut_and_changed_files_do_no_harm(void **state)
     for (size_t i = 0; i < SOUNDS_COUNT; i++) {
         size_t length;
         uint8_t *bytes = read_sound(sounds[i].name, &length);
+        assert_true(length > 0);
         for (size_t cut = 0; cut < length; cut += 1 + length / 40)
             decode(bytes, cut, 1000, samples);
         for (int round = 0; round < 200; round++) {
-            uint8_t *copy = malloc(length);
+            uint8_t *copy = malloc(length + 1);
             memcpy(copy, bytes, length);
             for (int change = 0; change < 3; change++)
                 copy[testing_below(&random, length)] = (uint8_t)testing_next(&random);
@@ -199,8 +200,7 @@ static void other_files_are_refused(void **state)
                                         "# A page of Markdown, long enough to be more",
                                         "%PDF-1.7",
                                         "OggS and something else",
-                                        "\x7f"
-                                        "ELF"};
+                                        "\177ELF"};
     float samples[100];
     for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
         assert_int_equal(decode((const uint8_t *)files[i], strlen(files[i]), 100, samples), -1);

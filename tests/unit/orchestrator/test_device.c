@@ -96,6 +96,7 @@ static void a_model_goes_where_it_fits(void **state)
     assert_string_equal(text, "gpu1:4001"); /* the smaller one: a larger model may want the other */
     assert_int_equal(placement.gpu_layers, 33);
     placement = place("gpu0:16384MiB,gpu1:8192MiB", 12000, 32, text, sizeof(text));
+    assert_int_equal(placement.gpu_layers, 33);
     assert_string_equal(text, "gpu0:12001");
     placement = place("gpu1:8192MiB,gpu0:16384MiB", 20000, 32, text, sizeof(text));
     assert_string_equal(text, "gpu0:16385,gpu1:3617");

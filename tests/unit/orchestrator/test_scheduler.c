@@ -330,7 +330,7 @@ static void test_overtaking_is_bounded_for_loads(void **state)
     hold(&desk, 'a', 60);
     request(&desk, 'b');
     prepared(&desk, 'b', 50);
-    for (char name = 'c'; name < 'c' + OVERTAKES; name++) {
+    for (int name = 'c'; name < 'c' + OVERTAKES; name++) {
         request(&desk, name);
         prepared(&desk, name, 1);
         loaded(&desk, name, 1);
