@@ -85,10 +85,8 @@ static bool on_event(void *user, const struct event *event, struct err *err)
     } else if (strcmp(event->name, "output") == 0) {
         print_output(transcribe, root);
     } else if (strcmp(event->name, "done") == 0) {
-        const char *notice = yyjson_get_str(yyjson_obj_get(root, "notice"));
         transcribe->done = true;
         progress_end(&transcribe->progress);
-        answer_print_notice(&transcribe->cli->err, notice ? notice : "");
         yyjson_doc *before = transcribe->last;
         transcribe->last = doc;
         doc = before;
@@ -118,6 +116,17 @@ static bool transcribe_file(struct transcribe *transcribe, struct client *client
                    "the service went away while it was listening; run the command again");
 }
 
+/* What is to be said of the model, once for all files. */
+static void print_notice(const struct transcribe *transcribe)
+{
+    yyjson_val *root = yyjson_doc_get_root(transcribe->last);
+    const char *notice = yyjson_get_str(yyjson_obj_get(root, "notice"));
+    if (notice && *notice)
+        answer_print_notice(&transcribe->cli->err, notice);
+    else
+        house_notice_print(transcribe->cli, yyjson_obj_get(root, "house_models"));
+}
+
 static bool transcribe_all(struct cli *cli, struct client *client, const struct options *options,
                            struct err *err)
 {
@@ -133,8 +142,7 @@ static bool transcribe_all(struct cli *cli, struct client *client, const struct 
     }
     interrupt_end(&interrupt);
     if (ok && !cli->json)
-        house_notice_print(cli,
-                           yyjson_obj_get(yyjson_doc_get_root(transcribe.last), "house_models"));
+        print_notice(&transcribe);
     yyjson_doc_free(transcribe.last);
     return ok;
 }

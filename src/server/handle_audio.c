@@ -198,9 +198,8 @@ static void write_progress(struct listening *listening, float fraction, struct s
 static const char *notice_of(const struct transcribe_summary *summary, enum lang lang)
 {
     bool house = summary->model && strcmp(summary->model, REGISTRY_HOUSE_SPEECH) == 0;
-    return house ? TR(lang, "heard by the small model that came with Jarvis, which knows "
-                            "synthesised voices only; for people use a Whisper model: jarvis "
-                            "models add FILE.bin")
+    return house ? TR(lang, "heard by the built-in speech model (small), which knows synthesised "
+                            "voices only; for people: jarvis pull --recommend")
                  : NULL;
 }
 
