@@ -53,11 +53,14 @@ static void close_pair(const int pair[2])
 static bool is_ours(const char *variable)
 {
     return strncmp(variable, "OMP_WAIT_POLICY=", 16) == 0 ||
+           strncmp(variable, "GOMP_SPINCOUNT=", 15) == 0 ||
            strncmp(variable, "OMP_NUM_THREADS=", 16) == 0;
 }
 
 /* The environment with the two OpenMP variables; libgomp reads them before main(), so they must be there when
- * the process starts. The strings are environ's and the caller's. */
+ * the process starts. Threads that wait for each other spin a moment, some ten microseconds, and then sleep: sleeping
+ * at once halves the speed of a model that has the cores for itself, and spinning on, as libgomp would, takes the
+ * cores from whoever has something to do (docs/PERFORMANCE.md). The strings are environ's and the caller's. */
 static char **make_environment(char *threads, struct err *err)
 {
     size_t count = 0;
@@ -72,7 +75,7 @@ static char **make_environment(char *threads, struct err *err)
     for (size_t i = 0; i < count; i++)
         if (!is_ours(environ[i]))
             made[used++] = environ[i];
-    made[used++] = (char *)(uintptr_t) "OMP_WAIT_POLICY=passive";
+    made[used++] = (char *)(uintptr_t) "GOMP_SPINCOUNT=3000";
     made[used++] = threads;
     return made;
 }
