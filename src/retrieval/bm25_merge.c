@@ -106,12 +106,6 @@ static bool merge_begin(struct merge *merge, const struct bm25_part *parts, size
     return segment_builder_new(merge->lengths, merge->slots, &merge->builder, err);
 }
 
-static int compare_keys(const char *a, size_t a_length, const char *b, size_t b_length)
-{
-    int order = memcmp(a, b, a_length < b_length ? a_length : b_length);
-    return order != 0 ? order : a_length < b_length ? -1 : a_length > b_length;
-}
-
 /* The smallest key that is next in any input; false at the end. */
 static bool next_key(const struct merge *merge, const char **ret, size_t *ret_length)
 {
@@ -122,7 +116,7 @@ static bool next_key(const struct merge *merge, const char **ret, size_t *ret_le
         if (input->at == input->terms)
             continue;
         const char *key = segment_key(input->part->segment, input->at, &length);
-        if (!*ret || compare_keys(key, length, *ret, *ret_length) < 0) {
+        if (!*ret || segment_compare_keys(key, length, *ret, *ret_length) < 0) {
             *ret = key;
             *ret_length = length;
         }
@@ -156,7 +150,7 @@ static void mark_here(struct merge *merge, const char *key, size_t length)
         size_t size = 0;
         const char *own =
             input->at < input->terms ? segment_key(input->part->segment, input->at, &size) : NULL;
-        input->here = own && compare_keys(own, size, key, length) == 0;
+        input->here = own && segment_compare_keys(own, size, key, length) == 0;
     }
 }
 

@@ -135,8 +135,7 @@ static int compare_sealed(const void *left, const void *right)
 {
     const struct sealed *a = left;
     const struct sealed *b = right;
-    int order = memcmp(a->key, b->key, a->length < b->length ? a->length : b->length);
-    return order != 0 ? order : a->length < b->length ? -1 : a->length > b->length;
+    return segment_compare_keys(a->key, a->length, b->key, b->length);
 }
 
 static int compare_numbers(const void *left, const void *right)

@@ -167,7 +167,7 @@ const char *segment_key(const struct segment *segment, uint32_t term, size_t *re
     return segment->keys + segment->keys_at[term];
 }
 
-static int compare_keys(const char *a, size_t a_length, const char *b, size_t b_length)
+int segment_compare_keys(const char *a, size_t a_length, const char *b, size_t b_length)
 {
     int order = memcmp(a, b, a_length < b_length ? a_length : b_length);
     return order != 0 ? order : a_length < b_length ? -1 : a_length > b_length;
@@ -181,7 +181,7 @@ uint32_t segment_lower_bound(const struct segment *segment, const char *key, siz
         uint32_t middle = low + (high - low) / 2;
         size_t size;
         const char *other = segment_key(segment, middle, &size);
-        if (compare_keys(other, size, key, length) < 0)
+        if (segment_compare_keys(other, size, key, length) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -209,7 +209,7 @@ bool segment_find(const struct segment *segment, const char *key, size_t length,
     if (term == segment->header->terms)
         return false;
     const char *found = segment_key(segment, term, &size);
-    if (compare_keys(found, size, key, length) != 0)
+    if (segment_compare_keys(found, size, key, length) != 0)
         return false;
     segment_list_at(segment, term, ret);
     return true;

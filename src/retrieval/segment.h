@@ -59,6 +59,9 @@ uint32_t segment_slots(const struct segment *segment);
 uint32_t segment_terms(const struct segment *segment);
 const uint8_t *segment_lengths(const struct segment *segment); /* codes, by slot */
 
+/* The order of keys, as of memcmp; a key comes before those that begin with it. */
+int segment_compare_keys(const char *a, size_t a_length, const char *b, size_t b_length);
+
 /* The key of a term by number; not NUL-terminated. */
 const char *segment_key(const struct segment *segment, uint32_t term, size_t *ret_length);
 
